@@ -1,0 +1,62 @@
+/* What a broker must do: carry messages from whoever publishes to every node and worker that has
+ * subscribers. broker_memory serves one process, broker_redis many.
+ *
+ * Calls return at once. Every call with a reply answers it exactly once, through the mailbox named
+ * in it, within BROKER_DEADLINE_MS, also when the broker is unreachable or is destroyed meanwhile.
+ * Messages of one channel reach the fanout in one order, the same for all subscribers everywhere.
+ *
+ * attach() says that a worker wants a channel's messages; it is answered when they are certain to
+ * come. Each worker attaches a channel once and detaches it once; the broker counts. The worker
+ * adds itself to the fanout before it attaches, and removes itself before it detaches.
+ *
+ * Thread: any for all calls.
+ */
+#ifndef CARILLON_CHANNELS_BROKER_H
+#define CARILLON_CHANNELS_BROKER_H
+
+#include "channels/mailbox.h"
+
+#define BROKER_DEADLINE_MS 3000
+
+enum broker_result {
+    BROKER_OK,
+    BROKER_UNAVAILABLE, /* nothing was done */
+    BROKER_UNKNOWN,     /* it was sent and no answer came: done or not */
+};
+
+/* One open call. The caller allocates it inside a struct of its own; the broker fills the result
+ * and posts it; the worker that takes it from its mailbox calls done, which frees it. */
+struct reply {
+    struct mailbox *to;
+    void (*done)(struct reply *r);
+    enum broker_result result;
+    uint64_t deadline_ms; /* for the broker's own use, monotonic */
+    struct reply *next;   /* for the broker's own use */
+};
+
+struct broker;
+
+struct broker_ops {
+    const char *name;
+    /* Takes m; r may be NULL when nobody waits. */
+    void (*publish)(struct broker *b, struct msg *m, struct reply *r);
+    /* Copies the name. */
+    void (*attach)(struct broker *b, struct str channel, struct reply *r);
+    void (*detach)(struct broker *b, struct str channel);
+    /* NULL when it can serve, else why not, for /ready (static text). */
+    const char *(*trouble)(struct broker *b);
+    /* Answers every open reply and stops its threads; mailboxes must still be open. Later calls are
+     * allowed and do nothing but answer BROKER_UNAVAILABLE. */
+    void (*stop)(struct broker *b);
+    /* After stop, when nobody calls any more. */
+    void (*destroy)(struct broker *b);
+};
+
+struct broker {
+    const struct broker_ops *ops;
+};
+
+/* Hands a filled reply to its mailbox; NULL is fine. For brokers. */
+void broker_answer(struct reply *r, enum broker_result result);
+
+#endif

@@ -1,0 +1,47 @@
+/* One message of a channel: a publication, a join or a leave. Immutable once it is shared, counted
+ * atomically, so that all workers hold the same bytes.
+ *
+ * All its texts lie in one block behind the struct. Who creates a message may set `offset` and
+ * `epoch` until it hands the message on; after that nobody writes.
+ *
+ * Owns: its bytes. Thread: any; the count is atomic.
+ */
+#ifndef CARILLON_CHANNELS_MSG_H
+#define CARILLON_CHANNELS_MSG_H
+
+#include "server/base/str.h"
+
+#include <stdatomic.h>
+
+enum msg_kind { MSG_PUBLICATION, MSG_JOIN, MSG_LEAVE };
+
+/* The parts of a message; in a draft they are borrowed from the caller. */
+struct msg_parts {
+    enum msg_kind kind;
+    struct str channel;
+    struct str data; /* publication: one JSON value, no raw newlines between its tokens */
+    struct str tags; /* publication: a JSON object, or empty */
+    /* Who published, joined or left; `client` is empty when a back end published. */
+    struct str user;
+    struct str client;
+    struct str conn_info; /* JSON, or empty */
+    struct str chan_info; /* JSON, or empty */
+};
+
+struct msg {
+    atomic_uint refs;
+    uint64_t channel_hash; /* map_hash(channel) */
+    struct msg_parts parts;
+    size_t size_bytes; /* of the whole block */
+    char bytes[];
+};
+
+/* Gives a message with one reference; copies the parts. */
+struct msg *msg_create(const struct msg_parts *parts);
+
+struct msg *msg_ref(struct msg *m);
+
+/* Takes one reference. */
+void msg_unref(struct msg *m);
+
+#endif
