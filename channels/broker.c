@@ -4,9 +4,18 @@
  */
 #include "channels/broker.h"
 
+#include "server/base/mem.h"
+
 void broker_answer(struct reply *r, enum broker_result result) {
     if (!r)
         return;
     r->result = result;
     mailbox_post_reply(r->to, r);
+}
+
+void presence_reply_fini(struct presence_reply *r) {
+    for (uint32_t i = 0; r->members && i < r->client_count; i++)
+        msg_unref(r->members[i]);
+    mem_free(r->members);
+    r->members = NULL;
 }

@@ -34,6 +34,21 @@ struct reply {
     struct reply *next;   /* for the broker's own use */
 };
 
+/* What join() and leave() do; flags. */
+enum {
+    MEMBER_KEEP = 1,     /* enter into, or take from, the channel's presence */
+    MEMBER_ANNOUNCE = 2, /* publish it to the channel as a message */
+};
+
+/* Who is in a channel. */
+struct presence_reply {
+    struct reply reply;
+    bool wants_members;    /* in: false when the counts are enough */
+    struct msg **members;  /* out: kind MSG_JOIN; presence_reply_fini() frees them */
+    uint32_t client_count; /* out */
+    uint32_t user_count;   /* out: distinct */
+};
+
 struct broker;
 
 struct broker_ops {
@@ -43,6 +58,12 @@ struct broker_ops {
     /* Copies the name. */
     void (*attach)(struct broker *b, struct str channel, struct reply *r);
     void (*detach)(struct broker *b, struct str channel);
+    /* A client is in a channel, or leaves it, on this node. m is of kind MSG_JOIN or MSG_LEAVE,
+     * with user, client and infos; takes m. With both flags it is announced only if the presence
+     * changed. Nobody waits for it, but calls for one channel take effect in order. */
+    void (*join)(struct broker *b, struct msg *m, unsigned flags);
+    void (*leave)(struct broker *b, struct msg *m, unsigned flags);
+    void (*presence)(struct broker *b, struct str channel, struct presence_reply *r);
     /* NULL when it can serve, else why not, for /ready (static text). */
     const char *(*trouble)(struct broker *b);
     /* Answers every open reply and stops its threads; mailboxes must still be open. Later calls are
@@ -55,6 +76,9 @@ struct broker_ops {
 struct broker {
     const struct broker_ops *ops;
 };
+
+/* Frees what a presence answer holds, not the struct. */
+void presence_reply_fini(struct presence_reply *r);
 
 /* Hands a filled reply to its mailbox; NULL is fine. For brokers. */
 void broker_answer(struct reply *r, enum broker_result result);

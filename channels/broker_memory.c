@@ -1,21 +1,37 @@
 /* See broker_memory.h. A message is posted to all its workers under the lock of its channel's
- * fanout shard, so all subscribers see one order. Always reachable; every reply is answered in the
- * call, by mailbox.
+ * fanout shard, so all subscribers see one order. Presence lies in 64 shards, each with a lock,
+ * which is held while joins and leaves are posted: who joined and what was announced cannot differ.
  *
- * Thread: any. It has no state of its own.
+ * Always reachable; every reply is answered in the call, by mailbox.
+ *
+ * Thread: any.
  */
 #include "channels/broker_memory.h"
 
+#include "channels/presence.h"
 #include "server/base/list.h"
+#include "server/base/map.h"
 #include "server/base/mem.h"
+
+enum { SHARDS = 64 };
+
+struct shard {
+    pthread_mutex_t lock;
+    struct presence presence; /* guarded by lock */
+};
 
 struct broker_memory {
     struct broker broker;
     struct fanout *fanout;
+    struct shard shards[SHARDS];
 };
 
 static struct broker_memory *of(struct broker *b) {
     return list_entry(b, struct broker_memory, broker);
+}
+
+static struct shard *shard_of(struct broker *b, uint64_t channel_hash) {
+    return &of(b)->shards[channel_hash >> 58]; /* the top bits: the maps use the low ones */
 }
 
 static void publish(struct broker *b, struct msg *m, struct reply *r) {
@@ -36,6 +52,35 @@ static void detach(struct broker *b, struct str channel) {
     (void)channel;
 }
 
+static void join(struct broker *b, struct msg *m, unsigned flags) {
+    struct shard *s = shard_of(b, m->channel_hash);
+    pthread_mutex_lock(&s->lock);
+    bool is_new = !(flags & MEMBER_KEEP) || presence_join(&s->presence, m);
+    if (is_new && (flags & MEMBER_ANNOUNCE))
+        fanout_post(of(b)->fanout, m);
+    pthread_mutex_unlock(&s->lock);
+    msg_unref(m);
+}
+
+static void leave(struct broker *b, struct msg *m, unsigned flags) {
+    struct shard *s = shard_of(b, m->channel_hash);
+    pthread_mutex_lock(&s->lock);
+    bool was_there =
+        !(flags & MEMBER_KEEP) || presence_leave(&s->presence, m->parts.channel, m->parts.client);
+    if (was_there && (flags & MEMBER_ANNOUNCE))
+        fanout_post(of(b)->fanout, m);
+    pthread_mutex_unlock(&s->lock);
+    msg_unref(m);
+}
+
+static void presence(struct broker *b, struct str channel, struct presence_reply *r) {
+    struct shard *s = shard_of(b, map_hash(channel));
+    pthread_mutex_lock(&s->lock);
+    presence_read(&s->presence, channel, r);
+    pthread_mutex_unlock(&s->lock);
+    broker_answer(&r->reply, BROKER_OK);
+}
+
 static const char *trouble(struct broker *b) {
     (void)b;
     return NULL;
@@ -46,7 +91,12 @@ static void stop(struct broker *b) {
 }
 
 static void destroy(struct broker *b) {
-    mem_free(of(b));
+    struct broker_memory *m = of(b);
+    for (size_t i = 0; i < SHARDS; i++) {
+        presence_fini(&m->shards[i].presence);
+        pthread_mutex_destroy(&m->shards[i].lock);
+    }
+    mem_free(m);
 }
 
 struct broker *broker_memory_create(struct fanout *fanout) {
@@ -55,6 +105,9 @@ struct broker *broker_memory_create(struct fanout *fanout) {
         .publish = publish,
         .attach = attach,
         .detach = detach,
+        .join = join,
+        .leave = leave,
+        .presence = presence,
         .trouble = trouble,
         .stop = stop,
         .destroy = destroy,
@@ -62,5 +115,9 @@ struct broker *broker_memory_create(struct fanout *fanout) {
     struct broker_memory *m = mem_zalloc(sizeof(*m));
     m->broker.ops = &ops;
     m->fanout = fanout;
+    for (size_t i = 0; i < SHARDS; i++) {
+        pthread_mutex_init(&m->shards[i].lock, NULL);
+        presence_init(&m->shards[i].presence);
+    }
     return &m->broker;
 }

@@ -1,0 +1,206 @@
+/* Checks of texts: see config_checks.h. All are strict: what is not understood fully is refused,
+ * because these texts decide who may connect and from where.
+ *
+ * Thread: any (no state). Owns: nothing.
+ */
+#include "server/config/config_checks.h"
+
+#include "server/base/mem.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static bool is_alnum(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Every byte is a letter, a digit or one of others. */
+static bool has_only(struct str s, const char *others) {
+    for (size_t i = 0; i < s.n; i++)
+        if (!is_alnum(s.p[i]) && (!s.p[i] || !strchr(others, s.p[i])))
+            return false;
+    return true;
+}
+
+static bool is_ip(const char *text) {
+    unsigned char bytes[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+bool config_check_address(char *value, const char **allowed) {
+    *allowed = "empty (all addresses), an IP address without brackets, localhost or unix:/path";
+    if (!strcmp(value, "localhost"))
+        memcpy(value, "127.0.0.1", sizeof("127.0.0.1"));
+    return is_ip(value) || (!strncmp(value, "unix:/", 6) && value[6] != '\0');
+}
+
+bool config_is_loopback(const char *address) {
+    unsigned char bytes[sizeof(struct in6_addr)];
+    if (!strncmp(address, "unix:", 5))
+        return true;
+    if (inet_pton(AF_INET, address, bytes) == 1)
+        return bytes[0] == 127;
+    return inet_pton(AF_INET6, address, bytes) == 1 &&
+           !memcmp(bytes, &in6addr_loopback, sizeof(bytes));
+}
+
+bool config_check_prefix(char *value, const char **allowed) {
+    size_t n = strlen(value);
+    *allowed = "a path that begins with \"/\", such as /some/path, of letters, digits and -._~, "
+               "without \"/\" at its end";
+    return n >= 2 && value[0] == '/' && value[n - 1] != '/' && !strstr(value, "//") &&
+           !strstr(value, "/.") && has_only(str_of(value), "-._~/");
+}
+
+static void make_lower(char *text) {
+    for (; *text; text++)
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text + ('a' - 'A'));
+}
+
+/* host, host:port or [IPv6]:port, with * and ? */
+static bool is_authority_pattern(struct str s) {
+    if (s.n && s.p[0] == '[') {
+        size_t end = str_find(s, ']');
+        if (end == s.n || !has_only(str_slice(s, 1, end), ":.*?"))
+            return false;
+        s = str_slice(s, end + 1, s.n);
+        return s.n == 0 || (s.p[0] == ':' && has_only(s, ":*?"));
+    }
+    return s.n > 0 && has_only(s, "-._:*?");
+}
+
+bool config_check_origin(char *value, const char **allowed) {
+    *allowed = "an origin such as https://example.com or https://*.example.com:8443 (scheme, host "
+               "and port as browsers send them, no path; * and ? are wild cards), or *; null is "
+               "never allowed";
+    make_lower(value);
+    const char *host = strstr(value, "://");
+    if (!host)
+        return value[0] == '*' && is_authority_pattern(str_of(value));
+    struct str scheme = {value, (size_t)(host - value)};
+    return scheme.n > 0 && has_only(scheme, "+-.*?") && is_authority_pattern(str_of(host + 3));
+}
+
+bool config_check_boundary(char *value, const char **allowed) {
+    *allowed = "printable ASCII characters without spaces";
+    for (; *value; value++)
+        if (*value <= 0x20 || *value >= 0x7f)
+            return false;
+    return true;
+}
+
+bool config_check_namespace(char *value, const char **allowed) {
+    *allowed = "a name of two or more letters, digits, \"-\", \"_\" and \".\"";
+    return strlen(value) >= 2 && has_only(str_of(value), "-_.");
+}
+
+/* ---- Redis ---- */
+
+static bool parse_u32(struct str s, uint32_t max, uint32_t *out) {
+    uint64_t n;
+    if (s.n > 10 || !str_to_u64(s, &n) || n > max)
+        return false;
+    *out = (uint32_t)n;
+    return true;
+}
+
+/* host:port or [IPv6]:port */
+static bool parse_host_port(struct str s, struct redis_address *a) {
+    size_t colon;
+    if (s.n && s.p[0] == '[') {
+        size_t end = str_find(s, ']');
+        if (end == s.n || !has_only(str_slice(s, 1, end), ":."))
+            return false;
+        a->host = str_slice(s, 1, end);
+        colon = end + 1;
+    } else {
+        colon = str_find(s, ':');
+        a->host = str_slice(s, 0, colon);
+        if (!has_only(a->host, "-._"))
+            return false;
+    }
+    if (a->host.n == 0 || colon >= s.n || s.p[colon] != ':')
+        return false;
+    return parse_u32(str_slice(s, colon + 1, s.n), 65535, &a->port) && a->port > 0;
+}
+
+/* user:password, or :password */
+static bool parse_credentials(struct str s, struct redis_address *a) {
+    size_t colon = str_find(s, ':');
+    if (colon == s.n)
+        return false;
+    a->user = str_slice(s, 0, colon);
+    a->password = str_slice(s, colon + 1, s.n);
+    char *user = config_percent_decode(a->user), *password = config_percent_decode(a->password);
+    bool is_good = user && password && *password;
+    if (password)
+        explicit_bzero(password, strlen(password));
+    mem_free(user);
+    mem_free(password);
+    return is_good;
+}
+
+bool config_redis_parse(struct str s, struct redis_address *out) {
+    struct redis_address a = {0};
+    if (!str_starts(s, STR("redis://"))) {
+        if (!parse_host_port(s, &a))
+            return false;
+        *out = a;
+        return true;
+    }
+    s = str_slice(s, sizeof("redis://") - 1, s.n);
+    size_t slash = str_find(s, '/');
+    struct str db = str_slice(s, slash + 1, s.n);
+    s = str_slice(s, 0, slash);
+    a.has_db = db.n > 0;
+    if (a.has_db && !parse_u32(db, 65535, &a.db))
+        return false;
+    size_t at = str_find(s, '@');
+    if (at < s.n) {
+        if (!parse_credentials(str_slice(s, 0, at), &a))
+            return false;
+        s = str_slice(s, at + 1, s.n);
+    }
+    if (!parse_host_port(s, &a))
+        return false;
+    *out = a;
+    return true;
+}
+
+bool config_check_redis_address(char *value, const char **allowed) {
+    struct redis_address ignored;
+    *allowed = "redis://[user:password@]host:port[/db] or host:port (no TLS, no unix socket yet; "
+               "special characters of user and password as %XX)";
+    return config_redis_parse(str_of(value), &ignored);
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+char *config_percent_decode(struct str s) {
+    char *text = mem_strndup(s.n ? s.p : "", s.n);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int c = (unsigned char)s.p[i];
+        if (c == '%') {
+            int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
+            int low = high < 0 ? -1 : hex_digit(s.p[i + 2]);
+            c = low < 0 ? 0 : high * 16 + low;
+            i += 2;
+        }
+        if (c < 0x20 || c == 0x7f) {
+            explicit_bzero(text, s.n);
+            mem_free(text);
+            return NULL;
+        }
+        text[n++] = (char)c;
+    }
+    text[n] = '\0';
+    return text;
+}
