@@ -1,0 +1,155 @@
+/* GET /health, /ready, /metrics and POST /api/info: how the node is.
+ *
+ * Thread: the worker of the connection; counters of the other workers are read as atomics.
+ */
+#include "server/api/handlers.h"
+#include "server/base/clock.h"
+#include "server/base/json_scan.h"
+#include "server/base/version.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+struct api_call *api_health(const struct api_context *x) {
+    http_response_json(x->response, 200, STR("{}"));
+    return NULL;
+}
+
+struct api_call *api_ready(const struct api_context *x) {
+    struct broker *broker = x->node->broker;
+    const char *trouble = x->node->is_draining ? "draining" : broker->ops->trouble(broker);
+    if (!trouble) {
+        http_response_json(x->response, 200, STR("{\"ready\":true}"));
+        return NULL;
+    }
+    http_response_json(x->response, 503, STR("{\"ready\":false,\"reason\":"));
+    json_add_string(&x->response->body, str_of(trouble));
+    buf_add_char(&x->response->body, '}');
+    return NULL;
+}
+
+static uint64_t sum(const struct api_node *node, enum metric id) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < node->worker_count; i++)
+        total += metrics_get(node->sessions[i]->metrics, id);
+    return total;
+}
+
+/* Resident memory. */
+static uint64_t rss_bytes(void) {
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%*u %lu", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static double cpu_s(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* --- /metrics --------------------------------------------------------------------------------- */
+
+static void add_head(struct buf *b, const char *name, const char *type, const char *help) {
+    buf_printf(b, "# HELP carillon_%s %s\n# TYPE carillon_%s %s\n", name, help, name, type);
+}
+
+static void add_totals(struct buf *b, const struct api_node *node) {
+#define ADD_METRIC(id, name, type, help)                                                           \
+    add_head(b, name, type, help);                                                                 \
+    buf_printf(b, "carillon_%s %llu\n", name, (unsigned long long)sum(node, id));
+    METRICS(ADD_METRIC)
+#undef ADD_METRIC
+}
+
+static void add_closes(struct buf *b, const struct api_node *node) {
+    add_head(b, "client_closes_total", "counter", "Client connections that ended, by reason.");
+    for (int r = CLOSE_NONE + 1; r < CLOSE_REASON_COUNT; r++) {
+        uint64_t total = 0;
+        for (uint32_t i = 0; i < node->worker_count; i++)
+            total +=
+                atomic_load_explicit(&node->sessions[i]->metrics->closes[r], memory_order_relaxed);
+        buf_printf(b, "carillon_client_closes_total{reason=\"%s\"} %llu\n",
+                   close_reason_text((enum close_reason)r), (unsigned long long)total);
+    }
+}
+
+static void add_errors(struct buf *b, const struct api_node *node) {
+    add_head(b, "client_num_reply_errors", "counter", "Error replies to clients, by error.");
+    for (int e = ERROR_NONE + 1; e < CLIENT_ERROR_COUNT; e++) {
+        uint64_t total = 0;
+        for (uint32_t i = 0; i < node->worker_count; i++)
+            total +=
+                atomic_load_explicit(&node->sessions[i]->metrics->errors[e], memory_order_relaxed);
+        buf_printf(b, "carillon_client_num_reply_errors{error=\"%s\"} %llu\n",
+                   client_error_text((enum client_error)e), (unsigned long long)total);
+    }
+}
+
+static void add_workers(struct buf *b, const struct api_node *node) {
+    add_head(b, "worker_loop_lag_seconds", "gauge", "How late the last tick of a worker came.");
+    for (uint32_t i = 0; i < node->worker_count; i++)
+        buf_printf(b, "carillon_worker_loop_lag_seconds{worker=\"%u\"} %.6f\n", i,
+                   (double)node->sessions[i]->metrics->lag_last_us / 1e6);
+    add_head(b, "worker_loop_lag_max_seconds", "gauge", "The longest such delay since start.");
+    for (uint32_t i = 0; i < node->worker_count; i++)
+        buf_printf(b, "carillon_worker_loop_lag_max_seconds{worker=\"%u\"} %.6f\n", i,
+                   (double)node->sessions[i]->metrics->lag_max_us / 1e6);
+    add_head(b, "mailbox_dropped_total", "counter",
+             "Messages dropped for a worker whose mailbox was over its mark.");
+    for (uint32_t i = 0; i < node->worker_count; i++)
+        buf_printf(b, "carillon_mailbox_dropped_total{worker=\"%u\"} %llu\n", i,
+                   (unsigned long long)mailbox_dropped_count(node->sessions[i]->mailbox));
+}
+
+static void add_process(struct buf *b, const struct api_node *node) {
+    add_head(b, "build_info", "gauge", "Version.");
+    buf_add_z(b, "carillon_build_info{version=\"" CARILLON_VERSION "\"} 1\n");
+    add_head(b, "uptime_seconds", "gauge", "Time since start.");
+    buf_printf(b, "carillon_uptime_seconds %.3f\n",
+               (double)(clock_now_ms() - node->started_ms) / 1e3);
+    buf_add_z(b, "# TYPE process_resident_memory_bytes gauge\n");
+    buf_printf(b, "process_resident_memory_bytes %llu\n", (unsigned long long)rss_bytes());
+    buf_add_z(b, "# TYPE process_cpu_seconds_total counter\n");
+    buf_printf(b, "process_cpu_seconds_total %.3f\n", cpu_s());
+}
+
+struct api_call *api_metrics(const struct api_context *x) {
+    struct http_response *r = x->response;
+    r->status = 200;
+    r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    r->headers = "Cache-Control: no-store\r\n";
+    add_totals(&r->body, x->node);
+    add_closes(&r->body, x->node);
+    add_errors(&r->body, x->node);
+    add_workers(&r->body, x->node);
+    add_process(&r->body, x->node);
+    return NULL;
+}
+
+/* --- info ------------------------------------------------------------------------------------- */
+
+struct api_call *api_info(const struct api_context *x) {
+    struct buf *b = &x->response->body;
+    uint64_t clients = sum(x->node, METRIC_CLIENTS);
+    http_response_json(x->response, 200, STR("{\"result\":{\"nodes\":[{\"uid\":"));
+    json_add_string(b, str_of(x->node->uid));
+    buf_add_z(b, ",\"name\":");
+    json_add_string(b, str_of(x->node->config->node_name));
+    buf_printf(b,
+               ",\"version\":\"" CARILLON_VERSION "\",\"num_clients\":%llu,\"num_users\":%d,"
+               "\"num_subs\":%llu,\"num_channels\":%zu,\"uptime\":%llu,"
+               "\"process\":{\"cpu\":%.3f,\"rss\":%llu}}]}}",
+               (unsigned long long)clients, clients ? 1 : 0,
+               (unsigned long long)sum(x->node, METRIC_SUBSCRIPTIONS),
+               fanout_channel_count(x->sessions->fanout),
+               (unsigned long long)(clock_now_ms() - x->node->started_ms) / 1000, cpu_s(),
+               (unsigned long long)rss_bytes());
+    return NULL;
+}

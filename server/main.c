@@ -1,0 +1,215 @@
+/* The program: options -> config -> workers -> wait for a signal -> drain -> stop.
+ *
+ * SIGTERM drains: not ready, no new connections, clients are told to come back, paced; then, or
+ * after shutdown.timeout, everything stops. SIGINT, or a second SIGTERM, stops at once.
+ *
+ * Thread: main. It makes all workers' libwebsockets contexts, and everything the threads share.
+ */
+#include "channels/broker_memory.h"
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/base/version.h"
+#include "server/config/config.h"
+#include "server/net/health_check.h"
+#include "server/net/listener.h"
+#include "server/net/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { DRAIN_POLL_MS = 20, SPARE_DESCRIPTORS = 32, DESCRIPTORS_PER_WORKER = 16 };
+/* libwebsockets takes 16 bytes per possible descriptor and worker, so "unlimited" must not be
+ * believed. */
+enum { DESCRIPTORS_MAX = 262144 };
+
+extern char **environ;
+
+struct program {
+    struct config *config;
+    struct server server;
+    struct listeners listeners;
+    struct worker **workers;
+    struct mailbox **mailboxes;
+    struct sessions **sessions;
+};
+
+/* Raises the soft limit; gives how many connections it allows. */
+static uint32_t connections_allowed(const struct config *c) {
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t wanted = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+    if (limit.rlim_cur != wanted) {
+        limit.rlim_cur = wanted;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    uint32_t reserved = SPARE_DESCRIPTORS + DESCRIPTORS_PER_WORKER * c->workers;
+    uint32_t allowed = limit.rlim_cur > reserved ? (uint32_t)limit.rlim_cur - reserved : 1;
+    if (c->client_connection_limit > allowed)
+        log_warn("client.connection_limit cannot be reached limit=%u descriptors_allow=%u",
+                 c->client_connection_limit, allowed);
+    return c->client_connection_limit && c->client_connection_limit < allowed
+               ? c->client_connection_limit
+               : allowed;
+}
+
+static void block_signals(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void make_uid(char uid[CLIENT_ID_BYTES + 1]) {
+    uint8_t random[16];
+    randombytes_buf(random, sizeof(random));
+    sodium_bin2hex(uid, CLIENT_ID_BYTES + 1, random, sizeof(random));
+}
+
+static bool write_pid_file(const char *path) {
+    if (!path || !*path)
+        return true;
+    FILE *f = fopen(path, "we");
+    if (f)
+        fprintf(f, "%ld\n", (long)getpid());
+    if (f && fclose(f) == 0)
+        return true;
+    log_error("cannot write pid_file path=\"%s\" error=\"%s\"", path, strerror(errno));
+    return false;
+}
+
+static bool create_workers(struct program *p) {
+    uint32_t count = p->config->workers;
+    p->workers = mem_array(count, sizeof(struct worker *));
+    p->mailboxes = mem_array(count, sizeof(struct mailbox *));
+    p->sessions = mem_array(count, sizeof(struct sessions *));
+    for (uint32_t i = 0; i < count; i++) {
+        p->workers[i] = worker_create(&p->server, i, p->listeners.fds[i]);
+        if (!p->workers[i])
+            return false;
+        p->listeners.fds[i] = -1;
+        p->mailboxes[i] = worker_mailbox(p->workers[i]);
+        p->sessions[i] = worker_sessions(p->workers[i]);
+    }
+    return true;
+}
+
+static bool start(struct program *p) {
+    struct config *c = p->config;
+    struct server *s = &p->server;
+    s->config = s->node.config = c;
+    s->limits.max_count = connections_allowed(c);
+    if (!listeners_open(&p->listeners, c, c->workers) || !create_workers(p) ||
+        !write_pid_file(c->pid_file))
+        return false;
+    s->fanout = fanout_create(p->mailboxes, c->workers);
+    s->broker = broker_memory_create(s->fanout);
+    s->node.sessions = p->sessions;
+    s->node.worker_count = c->workers;
+    s->node.broker = s->broker;
+    s->node.started_ms = clock_now_ms();
+    make_uid(s->node.uid);
+    for (uint32_t i = 0; i < c->workers; i++)
+        worker_start(p->workers[i]);
+    log_info("carillon ready version=" CARILLON_VERSION " address=%s port=%u engine=%s workers=%u "
+             "connections_max=%u",
+             *c->http_server_address ? c->http_server_address : "*", p->listeners.port,
+             s->broker->ops->name, c->workers, s->limits.max_count);
+    return true;
+}
+
+static bool all_drained(const struct program *p) {
+    for (uint32_t i = 0; i < p->config->workers; i++)
+        if (!worker_is_drained(p->workers[i]))
+            return false;
+    return true;
+}
+
+/* Until all clients are gone, the time is over, or another signal comes. */
+static void drain(struct program *p, const sigset_t *signals) {
+    const struct timespec poll = {.tv_nsec = DRAIN_POLL_MS * 1000000L};
+    uint64_t end_ms = clock_now_ms() + p->config->shutdown_timeout_ms;
+    log_info("draining timeout_ms=%u", p->config->shutdown_timeout_ms);
+    p->server.node.is_draining = true;
+    for (uint32_t i = 0; i < p->config->workers; i++)
+        worker_ask(p->workers[i], WORKER_DRAIN);
+    while (!all_drained(p) && clock_now_ms() < end_ms)
+        if (sigtimedwait(signals, NULL, &poll) > 0)
+            return;
+}
+
+static void stop(struct program *p) {
+    struct broker *broker = p->server.broker;
+    broker->ops->stop(broker);
+    for (uint32_t i = 0; i < p->config->workers; i++)
+        worker_ask(p->workers[i], WORKER_STOP);
+    for (uint32_t i = 0; i < p->config->workers; i++)
+        worker_join(p->workers[i]);
+    for (uint32_t i = 0; i < p->config->workers; i++)
+        worker_destroy(p->workers[i]);
+    broker->ops->destroy(broker);
+    fanout_destroy(p->server.fanout);
+    listeners_close(&p->listeners);
+    if (p->config->pid_file && *p->config->pid_file)
+        unlink(p->config->pid_file);
+    mem_free(p->workers);
+    mem_free(p->mailboxes);
+    mem_free(p->sessions);
+    log_info("carillon stopped");
+}
+
+static int serve(int argc, char **argv) {
+    struct program p = {0};
+    sigset_t signals;
+    enum log_level level = LOG_INFO;
+    enum config_action action = config_load(argc, argv, environ, &p.config);
+    if (action != CONFIG_RUN)
+        return action == CONFIG_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    log_level_parse(p.config->log_level, &level);
+    log_setup(level, strcmp(p.config->log_format, "json") == 0);
+    worker_setup_log();
+    block_signals(&signals);
+    if (!start(&p)) {
+        config_destroy(p.config);
+        return EXIT_FAILURE;
+    }
+    int number = 0;
+    while (sigwait(&signals, &number) != 0)
+        continue;
+    if (number == SIGTERM)
+        drain(&p, &signals);
+    stop(&p);
+    config_destroy(p.config);
+    return EXIT_SUCCESS;
+}
+
+static int config_command(int argc, char **argv) {
+    const char *what = argc > 0 ? argv[0] : "";
+    if (strcmp(what, "check") == 0 && argc == 2)
+        return config_check(argv[1]);
+    if (strcmp(what, "init") == 0 && argc == 1)
+        return config_init();
+    if (strcmp(what, "doc") == 0 && argc == 1)
+        return config_doc();
+    fprintf(stderr, "usage: carillon config check FILE | config init | config doc\n");
+    return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv) {
+    const char *command = argc > 1 ? argv[1] : "";
+    if (sodium_init() < 0)
+        return EXIT_FAILURE;
+    if (strcmp(command, "config") == 0)
+        return config_command(argc - 2, argv + 2);
+    if (strcmp(command, "health") == 0)
+        return health_check(argc > 2 ? argv[2] : NULL);
+    return serve(argc, argv);
+}

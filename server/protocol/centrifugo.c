@@ -1,0 +1,239 @@
+/* See centrifugo.h: reads commands and runs them.
+ *
+ * A message is scanned command by command; each is validated whole, then its members are sliced
+ * out, and no tree is built. A command that must wait is handed back with everything behind it
+ * (client_defer). Broken JSON, a wrong type or a command nobody knows ends the connection with "bad
+ * request", as SDKs expect; bad values get an error reply.
+ *
+ * Thread: the worker of the client. No state.
+ */
+#include "server/protocol/centrifugo.h"
+
+#include "server/base/json_scan.h"
+#include "server/base/log.h"
+#include "server/protocol/centrifugo_command.h"
+#include "server/protocol/centrifugo_encode.h"
+#include "server/session/client.h"
+#include "server/session/sessions.h"
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+enum outcome {
+    RAN,    /* answered, or will be */
+    WAITS,  /* not now: hand it back */
+    BROKEN, /* not a command of this protocol: close */
+};
+
+typedef enum outcome command_fn(struct client *c, const struct command *q);
+
+/* Every command on a channel starts alike: the name must be there, and its turn must have come. */
+static enum outcome read_channel(struct client *c, const struct command *q, struct str *channel) {
+    *channel = command_string(q, 0, &c->sessions->scratch);
+    if (channel->n == 0)
+        return BROKEN;
+    return client_may_run(c, *channel) ? RAN : WAITS;
+}
+
+static enum outcome run_connect(struct client *c, const struct command *q) {
+    const struct client_connect connect = {
+        .command_id = q->id,
+        .token = command_string(q, CONNECT_TOKEN, &c->sessions->scratch),
+    };
+    client_connect(c, &connect);
+    return RAN;
+}
+
+static enum outcome run_subscribe(struct client *c, const struct command *q) {
+    struct client_subscribe subscribe = {.command_id = q->id};
+    enum client_error error = ERROR_NONE;
+    enum outcome turn = read_channel(c, q, &subscribe.channel);
+    if (turn != RAN)
+        return turn;
+    struct str delta = command_string(q, SUBSCRIBE_DELTA, &c->sessions->scratch2);
+    if (delta.n && !str_equal(delta, STR("fossil")))
+        return BROKEN;
+    if (command_has(q, SUBSCRIBE_FILTER))
+        error = ERROR_BAD_REQUEST; /* no namespace allows a tags filter */
+    else if (command_u64(q, SUBSCRIBE_TYPE) != 0)
+        error = ERROR_PERMISSION_DENIED; /* only stream subscriptions */
+    else if (command_string(q, SUBSCRIBE_TOKEN, &c->sessions->scratch2).n)
+        error = ERROR_PERMISSION_DENIED; /* no key is configured that could verify it */
+    if (error)
+        client_fail(c, q->id, error);
+    else
+        client_subscribe(c, &subscribe);
+    return RAN;
+}
+
+static enum outcome run_unsubscribe(struct client *c, const struct command *q) {
+    struct str channel;
+    enum outcome turn = read_channel(c, q, &channel);
+    if (turn == RAN)
+        client_unsubscribe(c, q->id, channel);
+    return turn;
+}
+
+static enum outcome run_publish(struct client *c, const struct command *q) {
+    struct json_value data = q->values[PUBLISH_DATA];
+    struct buf *line = &c->sessions->scratch2;
+    struct str channel, text = data.text;
+    enum outcome turn = read_channel(c, q, &channel);
+    if (turn != RAN)
+        return turn;
+    if (command_u64(q, PUBLISH_TYPE) != 0) {
+        client_fail(c, q->id, ERROR_BAD_REQUEST); /* map publications: no such namespace */
+        return RAN;
+    }
+    if (data.has_newline) {
+        buf_clear(line);
+        json_add_line(line, data);
+        text = buf_str(line);
+    }
+    client_publish(c, q->id, channel, text);
+    return RAN;
+}
+
+/* presence, presence_stats and history: no namespace keeps them. */
+static enum outcome run_unavailable(struct client *c, const struct command *q) {
+    const struct channel_options *o;
+    struct str channel;
+    enum outcome turn = read_channel(c, q, &channel);
+    if (turn != RAN)
+        return turn;
+    enum rules_verdict verdict = rules_find(&c->sessions->config->rules, channel, &o);
+    client_fail(c, q->id,
+                verdict == RULES_UNKNOWN_NAMESPACE ? ERROR_UNKNOWN_CHANNEL
+                : verdict == RULES_BAD_NAME        ? ERROR_BAD_REQUEST
+                                                   : ERROR_NOT_AVAILABLE);
+    return RAN;
+}
+
+static enum outcome run_rpc(struct client *c, const struct command *q) {
+    client_fail(c, q->id, ERROR_NOT_AVAILABLE); /* no handler of any method: 108, not 104 */
+    return RAN;
+}
+
+static enum outcome run_send(struct client *c, const struct command *q) {
+    (void)q;
+    client_close(c, CLOSE_NOT_AVAILABLE);
+    return RAN;
+}
+
+static enum outcome run_refresh(struct client *c, const struct command *q) {
+    if (command_string(q, REFRESH_TOKEN, &c->sessions->scratch).n == 0)
+        return BROKEN;
+    client_close(c, CLOSE_INVALID_TOKEN);
+    return RAN;
+}
+
+static enum outcome run_sub_refresh(struct client *c, const struct command *q) {
+    struct str channel;
+    enum outcome turn = read_channel(c, q, &channel);
+    if (turn != RAN)
+        return turn;
+    if (!client_find(c, channel))
+        client_fail(c, q->id, ERROR_PERMISSION_DENIED);
+    else if (command_string(q, SUB_REFRESH_TOKEN, &c->sessions->scratch2).n == 0)
+        client_fail(c, q->id, ERROR_BAD_REQUEST);
+    else
+        client_close(c, CLOSE_INVALID_TOKEN);
+    return RAN;
+}
+
+static enum outcome run_pong(struct client *c, const struct command *q) {
+    (void)q;
+    client_pong(c);
+    return RAN;
+}
+
+/* NULL: exists in the schema only. */
+static command_fn *const handlers[COMMAND_KINDS] = {
+    [COMMAND_PONG] = run_pong,
+    [COMMAND_CONNECT] = run_connect,
+    [COMMAND_PING] = NULL,
+    [COMMAND_SUBSCRIBE] = run_subscribe,
+    [COMMAND_UNSUBSCRIBE] = run_unsubscribe,
+    [COMMAND_PUBLISH] = run_publish,
+    [COMMAND_PRESENCE] = run_unavailable,
+    [COMMAND_PRESENCE_STATS] = run_unavailable,
+    [COMMAND_HISTORY] = run_unavailable,
+    [COMMAND_RPC] = run_rpc,
+    [COMMAND_SEND] = run_send,
+    [COMMAND_REFRESH] = run_refresh,
+    [COMMAND_SUB_REFRESH] = run_sub_refresh,
+};
+
+static enum outcome run_command(struct client *c, struct json_value text) {
+    struct command q;
+    if (!command_read(text, &q) || !handlers[q.kind])
+        return BROKEN;
+    if (q.kind != COMMAND_CONNECT && q.kind != COMMAND_PONG && c->state != CLIENT_CONNECTED)
+        return BROKEN;
+    return handlers[q.kind](c, &q);
+}
+
+static void receive(struct client *c, struct str message) {
+    struct json_value command;
+    struct json_fault fault = {"no command", 0};
+    struct str rest = message;
+    size_t n = 0;
+
+    do {
+        enum outcome outcome = BROKEN;
+        n = json_scan(rest, &command, &fault);
+        if (n)
+            outcome = run_command(c, command);
+        if (outcome == WAITS) {
+            client_defer(c, rest);
+            return;
+        }
+        if (outcome == BROKEN) {
+            log_debug("bad request id=%.*s error=\"%s\" at_byte=%zu", CLIENT_ID_BYTES, c->id,
+                      n ? "not a command" : fault.what, (size_t)(rest.p - message.p) + fault.at);
+            client_close(c, CLOSE_BAD_REQUEST);
+            return;
+        }
+        metrics_add(c->sessions->metrics, METRIC_COMMANDS, 1);
+        rest = str_slice(rest, n, rest.n);
+        while (rest.n && (rest.p[0] == '\n' || rest.p[0] == '\r' || rest.p[0] == ' '))
+            rest = str_slice(rest, 1, rest.n);
+    } while (rest.n && c->state < CLIENT_CLOSING);
+}
+
+/* --- frames ----------------------------------------------------------------------------------- */
+
+static void event(struct client *c, const struct event *e) {
+    struct buf *b = &c->sessions->reply;
+    buf_clear(b);
+    centrifugo_add_reply(b, c, e);
+    client_send(c, frame_create_text(buf_str(b)));
+}
+
+static struct frame *encode(const struct msg *m) {
+    struct buf b = {0};
+    buf_reserve(&b, m->size_bytes + 128);
+    centrifugo_add_push(&b, m);
+    struct frame *f = frame_create_text(buf_str(&b));
+    buf_fini(&b);
+    return f;
+}
+
+static struct frame *ping(void) {
+    return frame_create_text(STR("{}"));
+}
+
+static struct frame *farewell(enum close_reason r) {
+    uint16_t code = centrifugo_close_code(r);
+    return code ? frame_create_close(code, str_of(close_reason_text(r))) : NULL;
+}
+
+const struct protocol protocol_centrifugo_ws = {
+    .id = PROTOCOL_CENTRIFUGO_WS,
+    .name = "websocket",
+    .receive = receive,
+    .event = event,
+    .encode = encode,
+    .ping = ping,
+    .farewell = farewell,
+    .close_code = centrifugo_close_code,
+};

@@ -1,0 +1,16 @@
+/* Centrifugo's client protocol v2 in JSON, over WebSocket.
+ *
+ * Source: the protocol schema of Centrifugo 6 (centrifugal/protocol 0.19); where it and the
+ * official SDKs disagree, the SDKs are right. A message holds one or more commands separated by
+ * newlines; every reply and push is a frame of its own.
+ *
+ * Thread: the worker of the client. No state.
+ */
+#ifndef CARILLON_PROTOCOL_CENTRIFUGO_H
+#define CARILLON_PROTOCOL_CENTRIFUGO_H
+
+#include "server/protocol/protocol.h"
+
+extern const struct protocol protocol_centrifugo_ws;
+
+#endif

@@ -1,0 +1,58 @@
+/* Reads one command of the Centrifugo protocol: which it is, and its members, checked for their
+ * types.
+ *
+ * A member of the wrong type makes the command malformed, also one that nobody here looks at: the
+ * schema is the same for all servers, and SDKs get the same answer everywhere.
+ *
+ * Owns: nothing; values are spans of the text. Thread: any (no state).
+ */
+#ifndef CARILLON_PROTOCOL_CENTRIFUGO_COMMAND_H
+#define CARILLON_PROTOCOL_CENTRIFUGO_COMMAND_H
+
+#include "server/base/json_scan.h"
+
+enum command_kind {
+    COMMAND_PONG, /* neither id nor a command that needs none */
+    COMMAND_CONNECT,
+    COMMAND_PING,
+    COMMAND_SUBSCRIBE,
+    COMMAND_UNSUBSCRIBE,
+    COMMAND_PUBLISH,
+    COMMAND_PRESENCE,
+    COMMAND_PRESENCE_STATS,
+    COMMAND_HISTORY,
+    COMMAND_RPC,
+    COMMAND_SEND,
+    COMMAND_REFRESH,
+    COMMAND_SUB_REFRESH,
+    COMMAND_KINDS
+};
+
+/* Members, as positions in command.values. Every command on a channel has the channel first. */
+enum { CONNECT_TOKEN, CONNECT_DATA, CONNECT_SUBS, CONNECT_NAME };
+enum { SUBSCRIBE_CHANNEL, SUBSCRIBE_TOKEN, SUBSCRIBE_DELTA, SUBSCRIBE_TYPE, SUBSCRIBE_FILTER };
+enum { SUBSCRIBE_JOIN_LEAVE = 5 };
+enum { PUBLISH_CHANNEL, PUBLISH_DATA, PUBLISH_TYPE };
+enum { REFRESH_TOKEN };
+enum { SUB_REFRESH_CHANNEL, SUB_REFRESH_TOKEN };
+#define COMMAND_VALUES_MAX 17
+
+struct command {
+    enum command_kind kind;
+    uint32_t id;
+    struct json_value values[COMMAND_VALUES_MAX]; /* null counts as missing */
+};
+
+/* False when it is no command: not an object, a wrong type, a member twice, nothing known in it. */
+bool command_read(struct json_value text, struct command *out);
+
+/* A member that command_read() took for a string; empty when missing. */
+struct str command_string(const struct command *q, int which, struct buf *scratch);
+
+/* A number that fits; 0 when missing. */
+uint64_t command_u64(const struct command *q, int which);
+
+bool command_has(const struct command *q, int which);
+bool command_is_true(const struct command *q, int which);
+
+#endif

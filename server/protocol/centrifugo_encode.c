@@ -1,0 +1,151 @@
+/* See centrifugo_encode.h.
+ *
+ * Thread: any; no state.
+ */
+#include "server/protocol/centrifugo_encode.h"
+
+#include "server/base/clock.h"
+#include "server/base/json_scan.h"
+#include "server/base/version.h"
+#include "server/session/client.h"
+#include "server/session/sessions.h"
+
+#include <assert.h>
+
+uint16_t centrifugo_close_code(enum close_reason r) {
+    static const uint16_t codes[CLOSE_REASON_COUNT] = {
+        [CLOSE_SHUTDOWN] = 3001,
+        [CLOSE_INTERNAL] = 3004,
+        [CLOSE_EXPIRED] = 3005,
+        [CLOSE_SLOW] = 3008,
+        [CLOSE_WRITE_ERROR] = 3009,
+        [CLOSE_NO_PONG] = 3012,
+        [CLOSE_TOO_MANY_REQUESTS] = 3013,
+        [CLOSE_INVALID_TOKEN] = 3500,
+        [CLOSE_BAD_REQUEST] = 3501,
+        [CLOSE_STALE] = 3502,
+        [CLOSE_CHANNEL_LIMIT] = 3505,
+        [CLOSE_NOT_AVAILABLE] = 3508,
+        /* RFC 6455 section 7.4.1 */
+        [CLOSE_MESSAGE_TOO_BIG] = 1009,
+        [CLOSE_TOO_MANY_FRAGMENTS] = 1009,
+        [CLOSE_BAD_CLOSE_FRAME] = 1002,
+        [CLOSE_NOT_TEXT] = 1003,
+        [CLOSE_NOT_UTF8] = 1007,
+    };
+    return codes[r];
+}
+
+struct wire_error {
+    uint16_t code;
+    bool is_temporary; /* SDKs try again by themselves */
+};
+
+static struct wire_error wire_error_of(enum client_error e) {
+    static const struct wire_error errors[CLIENT_ERROR_COUNT] = {
+        [ERROR_INTERNAL] = {100, true},           [ERROR_UNKNOWN_CHANNEL] = {102, false},
+        [ERROR_PERMISSION_DENIED] = {103, false}, [ERROR_ALREADY_SUBSCRIBED] = {105, false},
+        [ERROR_LIMIT_EXCEEDED] = {106, false},    [ERROR_BAD_REQUEST] = {107, false},
+        [ERROR_NOT_AVAILABLE] = {108, false},     [ERROR_TOKEN_EXPIRED] = {109, false},
+        [ERROR_TOO_MANY_REQUESTS] = {111, true},
+    };
+    assert(errors[e].code);
+    return errors[e];
+}
+
+static void add_error(struct buf *b, enum client_error e) {
+    struct wire_error w = wire_error_of(e);
+    buf_add(b, STR(",\"error\":{\"code\":"));
+    buf_add_u64(b, w.code);
+    buf_add(b, STR(",\"message\":\""));
+    buf_add_z(b, client_error_text(e));
+    buf_add_char(b, '"');
+    if (w.is_temporary)
+        buf_add(b, STR(",\"temporary\":true"));
+    buf_add_char(b, '}');
+}
+
+static void add_connect_result(struct buf *b, const struct client *c) {
+    const struct config *config = c->sessions->config;
+    buf_add(b, STR(",\"connect\":{\"client\":\""));
+    buf_add(b, (struct str){c->id, CLIENT_ID_BYTES});
+    buf_add(b, STR("\",\"version\":\"" CARILLON_VERSION "\",\"ping\":"));
+    buf_add_u64(b, (config->client_ping_interval_ms + 999) / 1000);
+    buf_add(b, STR(",\"pong\":true"));
+    if (config->client_connect_include_server_time) {
+        buf_add(b, STR(",\"time\":"));
+        buf_add_u64(b, (uint64_t)clock_wall_ms());
+    }
+    buf_add_char(b, '}');
+}
+
+void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e) {
+    buf_add(b, STR("{\"id\":"));
+    buf_add_u64(b, e->command_id);
+    switch (e->kind) {
+    case EVENT_ERROR:
+        add_error(b, e->error);
+        break;
+    case EVENT_CONNECTED:
+        add_connect_result(b, c);
+        break;
+    case EVENT_SUBSCRIBED:
+        buf_add(b, STR(",\"subscribe\":{}"));
+        break;
+    case EVENT_UNSUBSCRIBED:
+        buf_add(b, STR(",\"unsubscribe\":{}"));
+        break;
+    case EVENT_PUBLISHED:
+        buf_add(b, STR(",\"publish\":{}"));
+        break;
+    }
+    buf_add_char(b, '}');
+}
+
+static void add_info(struct buf *b, const struct msg_parts *p) {
+    buf_add(b, STR("\"info\":{\"user\":"));
+    json_add_string(b, p->user);
+    buf_add(b, STR(",\"client\":"));
+    json_add_string(b, p->client);
+    if (p->conn_info.n) {
+        buf_add(b, STR(",\"conn_info\":"));
+        buf_add(b, p->conn_info);
+    }
+    if (p->chan_info.n) {
+        buf_add(b, STR(",\"chan_info\":"));
+        buf_add(b, p->chan_info);
+    }
+    buf_add_char(b, '}');
+}
+
+static void add_publication(struct buf *b, const struct msg_parts *p) {
+    buf_add(b, STR(",\"pub\":{\"data\":"));
+    buf_add(b, p->data);
+    if (p->client.n) {
+        buf_add_char(b, ',');
+        add_info(b, p);
+    }
+    if (p->tags.n) {
+        buf_add(b, STR(",\"tags\":"));
+        buf_add(b, p->tags);
+    }
+    buf_add_char(b, '}');
+}
+
+void centrifugo_add_push(struct buf *b, const struct msg *m) {
+    const struct msg_parts *p = &m->parts;
+    buf_add(b, STR("{\"push\":{\"channel\":"));
+    json_add_string(b, p->channel);
+    switch (p->kind) {
+    case MSG_PUBLICATION:
+        add_publication(b, p);
+        break;
+    case MSG_JOIN:
+    case MSG_LEAVE:
+        buf_add_z(b, p->kind == MSG_JOIN ? ",\"join\":{" : ",\"leave\":{");
+        add_info(b, p);
+        buf_add_char(b, '}');
+        break;
+    }
+    buf_add(b, STR("}}"));
+}

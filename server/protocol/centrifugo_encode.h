@@ -1,0 +1,22 @@
+/* What the Centrifugo protocol writes: replies, pushes, and its tables of codes.
+ *
+ * Members that are zero, false or empty are left out, but for those the schema always has.
+ *
+ * Thread: any; no state.
+ */
+#ifndef CARILLON_PROTOCOL_CENTRIFUGO_ENCODE_H
+#define CARILLON_PROTOCOL_CENTRIFUGO_ENCODE_H
+
+#include "server/base/buf.h"
+#include "server/protocol/protocol.h"
+
+/* Close codes: 3000-3499 make SDKs reconnect, 3500-3999 do not. 0: never sent. */
+uint16_t centrifugo_close_code(enum close_reason r);
+
+/* Appends the JSON object of a reply to the client's command. */
+void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e);
+
+/* Appends the JSON object of a push. */
+void centrifugo_add_push(struct buf *b, const struct msg *m);
+
+#endif

@@ -1,0 +1,51 @@
+/* A wire protocol: turns text from a client into calls of session/client.h, and events into frames.
+ *
+ * An adapter holds no subscription, no permission and no socket; it neither includes another
+ * protocol nor net/. Adding a protocol is one file and one line in `enum protocol_id`.
+ *
+ * Thread: the worker of the client.
+ */
+#ifndef CARILLON_PROTOCOL_H
+#define CARILLON_PROTOCOL_H
+
+#include "channels/msg.h"
+#include "server/session/frame.h"
+#include "server/session/reasons.h"
+
+struct client;
+
+enum event_kind {
+    EVENT_ERROR,        /* the command failed: `error` */
+    EVENT_CONNECTED,    /* reply to connect */
+    EVENT_SUBSCRIBED,   /* reply to subscribe */
+    EVENT_UNSUBSCRIBED, /* reply to unsubscribe */
+    EVENT_PUBLISHED,    /* reply to publish */
+};
+
+/* Something to tell one client. Everything in it is borrowed for the call. */
+struct event {
+    enum event_kind kind;
+    uint32_t command_id;
+    enum client_error error;
+};
+
+enum protocol_id { PROTOCOL_CENTRIFUGO_WS, PROTOCOL_COUNT };
+
+struct protocol {
+    enum protocol_id id;
+    const char *name; /* of the transport, as in logs and metrics: "websocket" */
+    /* One whole message from the client. */
+    void (*receive)(struct client *c, struct str message);
+    void (*event)(struct client *c, const struct event *e);
+    /* Gives the frame of a channel's message, the same for all clients of the protocol; NULL when
+     * the protocol has none for it. */
+    struct frame *(*encode)(const struct msg *m);
+    /* Gives the frame of a ping. */
+    struct frame *(*ping)(void);
+    /* Gives the last frame before the connection ends; NULL for none. */
+    struct frame *(*farewell)(enum close_reason r);
+    /* The wire code of a reason, for logs and metrics. */
+    uint16_t (*close_code)(enum close_reason r);
+};
+
+#endif

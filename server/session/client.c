@@ -1,0 +1,330 @@
+/* See client.h: life, queue and time limits of a client. What it does in channels is in
+ * client_channels.c.
+ *
+ * Thread: the worker of the client.
+ */
+#include "server/session/client.h"
+
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/session/sessions.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <string.h>
+
+/* How long a closed client may take to read its farewell and to close. */
+enum { FAREWELL_MS = 5000 };
+
+/* RFC 9562 section 5.4. */
+static void make_id(char *id) {
+    uint8_t b[16];
+    char hex[33];
+    randombytes_buf(b, sizeof(b));
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+    sodium_bin2hex(hex, sizeof(hex), b, sizeof(b));
+    for (int from = 0, to = 0; from < 32; from++) {
+        if (from == 8 || from == 12 || from == 16 || from == 20)
+            id[to++] = '-';
+        id[to++] = hex[from];
+    }
+}
+
+static void set_timer(struct client *c, uint64_t due_ms) {
+    wheel_set(&c->sessions->wheel, &c->timer, due_ms);
+}
+
+struct client *client_create(struct sessions *s, const struct protocol *protocol,
+                             const struct transport_ops *transport, void *conn) {
+    struct client *c = mem_zalloc(sizeof(*c));
+    c->sessions = s;
+    c->protocol = protocol;
+    c->transport = transport;
+    c->conn = conn;
+    c->opened_ms = s->now_ms;
+    list_init(&c->in_flush);
+    list_init(&c->subscriptions);
+    wheel_entry_init(&c->timer);
+    make_id(c->id);
+    sessions_add(s, c);
+    set_timer(c, s->now_ms + s->config->client_stale_close_delay_ms);
+    metrics_add(s->metrics, METRIC_CLIENTS_ACCEPTED, 1);
+    return c;
+}
+
+void client_destroy(struct client *c) {
+    assert(c->state == CLIENT_GONE && list_is_empty(&c->subscriptions));
+    mem_free(c->user);
+    mem_free(c);
+}
+
+/* The first reason counts. */
+static void set_reason(struct client *c, enum close_reason reason) {
+    if (c->reason != CLOSE_NONE)
+        return;
+    c->reason = reason;
+    counter_add(&c->sessions->metrics->closes[reason], 1);
+}
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+void client_send(struct client *c, struct frame *f) {
+    struct sessions *s = c->sessions;
+    if (c->has_farewell || c->state == CLIENT_GONE) {
+        frame_unref(f);
+        return;
+    }
+    if ((size_t)c->queue.size_bytes + f->total_bytes > s->config->client_queue_max_size_bytes) {
+        frame_unref(f);
+        client_close(c, CLOSE_SLOW);
+        return;
+    }
+    outq_push(&c->queue, &s->pool, f);
+    sessions_note_pending(s, f->total_bytes);
+    sessions_touch(s, c, true);
+    frame_unref(f);
+}
+
+static void write_failed(struct client *c) {
+    set_reason(c, CLOSE_WRITE_ERROR);
+    c->state = CLIENT_CLOSING;
+    c->has_farewell = c->is_finished = true;
+    outq_clear(&c->queue, &c->sessions->pool);
+    client_leave_all(c);
+    c->transport->kill(c->conn);
+}
+
+void client_flush(struct client *c) {
+    struct sessions *s = c->sessions;
+    while (c->conn && !outq_is_empty(&c->queue)) {
+        uint32_t frame_count;
+        if (c->transport->is_blocked(c->conn)) {
+            c->is_blocked = true;
+            return;
+        }
+        struct str bytes = outq_peek(&c->queue, &s->pool, &frame_count);
+        metrics_add(s->metrics, METRIC_WRITES, 1);
+        metrics_add(s->metrics, METRIC_MESSAGES_SENT, frame_count);
+        metrics_add(s->metrics, METRIC_BYTES_SENT, bytes.n);
+        if (!c->transport->write(c->conn, bytes.p, bytes.n)) {
+            write_failed(c);
+            return;
+        }
+        outq_pop(&c->queue, &s->pool, frame_count);
+    }
+    if (c->conn && c->has_farewell && !c->is_finished) {
+        c->is_blocked = c->transport->is_blocked(c->conn);
+        if (c->is_blocked)
+            return;
+        c->is_finished = true;
+        c->transport->finish(c->conn);
+    }
+}
+
+void client_writable(struct client *c) {
+    c->is_blocked = false;
+    client_flush(c);
+}
+
+/* --- end -------------------------------------------------------------------------------------- */
+
+static void log_closed(const struct client *c) {
+    bool was_ours = c->reason > CLOSE_WRITE_ERROR && c->reason != CLOSE_SHUTDOWN;
+    enum log_level level = was_ours ? LOG_INFO : LOG_DEBUG;
+    char peer[64] = "";
+    if (!log_is_on(level))
+        return;
+    c->transport->peer(c->conn, peer, sizeof(peer));
+    log_line(level,
+             "client closed id=%.*s user=\"%s\" transport=%s peer=%s reason=\"%s\" code=%u "
+             "open_ms=%llu queued_bytes=%u",
+             CLIENT_ID_BYTES, c->id, c->user ? c->user : "", c->protocol->name, peer,
+             close_reason_text(c->reason), c->protocol->close_code(c->reason),
+             (unsigned long long)(c->sessions->now_ms - c->opened_ms), c->queue.size_bytes);
+}
+
+void client_close(struct client *c, enum close_reason reason) {
+    struct sessions *s = c->sessions;
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    set_reason(c, reason);
+    c->state = CLIENT_CLOSING;
+    log_closed(c);
+    client_leave_all(c);
+    buf_fini(&c->deferred);
+    if (reason == CLOSE_SLOW)
+        outq_clear(&c->queue, &s->pool);
+    struct frame *f = c->protocol->farewell(reason);
+    if (f) {
+        outq_push(&c->queue, &s->pool, f);
+        sessions_note_pending(s, f->total_bytes);
+        frame_unref(f);
+    }
+    c->has_farewell = true;
+    sessions_touch(s, c, true);
+    set_timer(c, s->now_ms + FAREWELL_MS);
+    c->transport->pause(c->conn,
+                        true); /* until the farewell is out: what comes now is not answered */
+}
+
+void client_gone(struct client *c, enum close_reason reason) {
+    if (c->state == CLIENT_GONE)
+        return;
+    set_reason(c, reason);
+    if (c->state != CLIENT_CLOSING)
+        log_closed(c);
+    c->state = CLIENT_GONE;
+    c->conn = NULL;
+    client_leave_all(c);
+    outq_clear(&c->queue, &c->sessions->pool);
+    buf_fini(&c->deferred);
+    wheel_cancel(&c->timer);
+    list_remove(&c->in_flush);
+    sessions_gone(c->sessions, c);
+}
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+void client_receive(struct client *c, struct str message) {
+    struct sessions *s = c->sessions;
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    metrics_add(s->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    metrics_add(s->metrics, METRIC_BYTES_RECEIVED, message.n);
+    if (c->deferred.n == 0) {
+        c->protocol->receive(c, message);
+        return;
+    }
+    /* Reading is paused, but the transport had this one in its buffer already. */
+    if (c->deferred.n > 4u * s->config->websocket_message_size_limit_bytes) {
+        client_close(c, CLOSE_TOO_MANY_REQUESTS);
+        return;
+    }
+    buf_add_char(&c->deferred, '\n');
+    buf_add(&c->deferred, message);
+}
+
+bool client_may_run(const struct client *c, struct str channel) {
+    if (c->open_calls >= CLIENT_CALLS_MAX)
+        return false;
+    if (!c->open_calls || !channel.n)
+        return true;
+    const struct subscription *sub = client_find(c, channel);
+    return !sub || sub->state == SUBSCRIPTION_LIVE;
+}
+
+void client_defer(struct client *c, struct str rest) {
+    assert(c->deferred.n == 0);
+    buf_add(&c->deferred, rest);
+    if (!c->is_paused) {
+        c->is_paused = true;
+        c->transport->pause(c->conn, true);
+    }
+}
+
+void client_call_answered(struct client *c) {
+    assert(c->open_calls > 0);
+    c->open_calls--;
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    if (c->deferred.n) {
+        struct buf waiting = c->deferred;
+        c->deferred = (struct buf){0};
+        c->protocol->receive(c, buf_str(&waiting));
+        buf_fini(&waiting);
+    }
+    if (c->is_paused && c->deferred.n == 0 && c->state < CLIENT_CLOSING) {
+        c->is_paused = false;
+        c->transport->pause(c->conn, false);
+    }
+}
+
+void client_fail(struct client *c, uint32_t command_id, enum client_error error) {
+    counter_add(&c->sessions->metrics->errors[error], 1);
+    c->protocol->event(
+        c, &(struct event){.kind = EVENT_ERROR, .command_id = command_id, .error = error});
+}
+
+/* The first ping comes at a random moment of the second half of the interval, so that clients which
+ * connected together are not pinged together. */
+static uint64_t first_ping_ms(const struct sessions *s) {
+    uint32_t interval_ms = s->config->client_ping_interval_ms;
+    return s->now_ms + interval_ms / 2 + randombytes_uniform(interval_ms / 2 + 1);
+}
+
+void client_connect(struct client *c, const struct client_connect *q) {
+    const struct config *config = c->sessions->config;
+    if (c->state != CLIENT_NEW) {
+        client_close(c, CLOSE_BAD_REQUEST);
+        return;
+    }
+    if (q->token.n) {
+        client_close(c, CLOSE_INVALID_TOKEN);
+        return;
+    }
+    if (!config->client_insecure && !config->client_allow_anonymous_connect_without_token) {
+        client_close(c, CLOSE_BAD_REQUEST);
+        return;
+    }
+    c->state = CLIENT_CONNECTED;
+    c->ping_due_ms = first_ping_ms(c->sessions);
+    set_timer(c, c->ping_due_ms);
+    log_debug("client connected id=%.*s user=\"%s\" transport=%s", CLIENT_ID_BYTES, c->id,
+              c->user ? c->user : "", c->protocol->name);
+    c->protocol->event(c, &(struct event){.kind = EVENT_CONNECTED, .command_id = q->command_id});
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+bool client_pong(struct client *c) {
+    if (!c->owes_pong) {
+        client_close(c, CLOSE_BAD_REQUEST);
+        return false;
+    }
+    c->owes_pong = false;
+    return true;
+}
+
+static void send_ping(struct client *c) {
+    struct sessions *s = c->sessions;
+    struct frame **ping = &s->pings[c->protocol->id];
+    if (!*ping)
+        *ping = c->protocol->ping();
+    c->owes_pong = true;
+    c->ping_sent_ms = s->now_ms;
+    c->ping_due_ms = s->now_ms + s->config->client_ping_interval_ms;
+    client_send(c, frame_ref(*ping));
+}
+
+static void keep_alive(struct client *c, uint64_t now_ms) {
+    uint64_t pong_by_ms = c->ping_sent_ms + c->sessions->config->client_pong_timeout_ms;
+    if (c->owes_pong && now_ms >= pong_by_ms) {
+        client_close(c, CLOSE_NO_PONG);
+        return;
+    }
+    if (now_ms >= c->ping_due_ms) {
+        send_ping(c);
+        pong_by_ms = c->ping_sent_ms + c->sessions->config->client_pong_timeout_ms;
+    }
+    if (c->state == CLIENT_CONNECTED) /* and was not closed as slow just now */
+        set_timer(c, c->owes_pong && pong_by_ms < c->ping_due_ms ? pong_by_ms : c->ping_due_ms);
+}
+
+void client_timer(struct client *c, uint64_t now_ms) {
+    switch (c->state) {
+    case CLIENT_NEW:
+    case CLIENT_REFUSED:
+        client_close(c, CLOSE_STALE);
+        break;
+    case CLIENT_CONNECTED:
+        keep_alive(c, now_ms);
+        break;
+    case CLIENT_CLOSING:
+        c->transport->kill(c->conn);
+        break;
+    case CLIENT_GONE:
+        break;
+    }
+}

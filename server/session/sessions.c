@@ -1,0 +1,225 @@
+/* See sessions.h.
+ *
+ * Thread: its worker.
+ */
+#include "server/session/sessions.h"
+
+#include "server/base/clock.h"
+#include "server/base/mem.h"
+
+#include <assert.h>
+
+#define NO_SLOT UINT32_MAX
+enum { CLOCK_EVERY_CLIENTS = 16, PREFETCH_AHEAD = 4 };
+
+void sessions_init(struct sessions *s) {
+    s->now_ms = clock_now_ms();
+    s->first_free_slot = NO_SLOT;
+    hub_init(&s->hub);
+    wheel_init(&s->wheel, s->now_ms);
+    outq_pool_init(&s->pool);
+    list_init(&s->clients);
+    list_init(&s->gone);
+    list_init(&s->urgent);
+    list_init(&s->bulk);
+}
+
+void sessions_fini(struct sessions *s) {
+    assert(s->client_count == 0);
+    sessions_turn_end(s);
+    outq_pool_fini(&s->pool);
+    hub_fini(&s->hub);
+    for (size_t i = 0; i < PROTOCOL_COUNT; i++)
+        frame_unref(s->pings[i]);
+    buf_fini(&s->scratch);
+    buf_fini(&s->scratch2);
+    buf_fini(&s->reply);
+    mem_free(s->slots);
+}
+
+/* --- clients and their handles ---------------------------------------------------------------- */
+
+static void grow_slots(struct sessions *s) {
+    uint32_t old_count = s->slot_count;
+    s->slot_count = old_count ? old_count * 2 : 64;
+    s->slots = mem_realloc(s->slots, s->slot_count * sizeof(*s->slots));
+    for (uint32_t i = s->slot_count; i-- > old_count;) {
+        s->slots[i] = (struct sessions_slot){.generation = 1, .next_free = s->first_free_slot};
+        s->first_free_slot = i;
+    }
+}
+
+void sessions_add(struct sessions *s, struct client *c) {
+    if (s->first_free_slot == NO_SLOT)
+        grow_slots(s);
+    c->slot = s->first_free_slot;
+    struct sessions_slot *slot = &s->slots[c->slot];
+    s->first_free_slot = slot->next_free;
+    slot->client = c;
+    c->generation = slot->generation;
+    list_append(&s->clients, &c->in_sessions);
+    metrics_set(s->metrics, METRIC_CLIENTS, ++s->client_count);
+}
+
+void sessions_gone(struct sessions *s, struct client *c) {
+    struct sessions_slot *slot = &s->slots[c->slot];
+    slot->client = NULL;
+    slot->generation++;
+    slot->next_free = s->first_free_slot;
+    s->first_free_slot = c->slot;
+    list_remove(&c->in_sessions);
+    list_append(&s->gone, &c->in_sessions);
+    metrics_set(s->metrics, METRIC_CLIENTS, --s->client_count);
+}
+
+struct client *sessions_find(const struct sessions *s, struct client_handle h) {
+    if (h.slot >= s->slot_count || s->slots[h.slot].generation != h.generation)
+        return NULL;
+    return s->slots[h.slot].client;
+}
+
+/* --- delivery --------------------------------------------------------------------------------- */
+
+/* Starts to load what the visits after this one will touch: a fan-out is bound by memory latency.
+ */
+static void prefetch(const struct hub_channel *hc, uint32_t i) {
+    if (i >= 2 * PREFETCH_AHEAD)
+        __builtin_prefetch(hc->subs[i - 2 * PREFETCH_AHEAD]);
+    if (i < PREFETCH_AHEAD)
+        return;
+    const struct client *c =
+        list_entry(hc->subs[i - PREFETCH_AHEAD], struct subscription, hub)->client;
+    __builtin_prefetch(c);
+    __builtin_prefetch((const char *)c + 64);
+}
+
+static void deliver(struct sessions *s, struct msg *m) {
+    struct hub_channel *hc = hub_find(&s->hub, m->parts.channel, m->channel_hash);
+    struct frame *frames[PROTOCOL_COUNT] = {0};
+    if (!hc)
+        return;
+    bool is_urgent = hc->sub_count <= SESSIONS_BULK_SUBSCRIBERS;
+    metrics_add(s->metrics, METRIC_DELIVERED, hc->sub_count);
+    hub_pin(hc); /* a slow client may be closed on the way */
+    for (uint32_t i = hc->sub_count; i-- > 0;) {
+        prefetch(hc, i);
+        struct subscription *sub = list_entry(hc->subs[i], struct subscription, hub);
+        const struct protocol *p = sub->client->protocol;
+        if (!frames[p->id]) {
+            frames[p->id] = p->encode(m);
+            sessions_note_pending(s, frames[p->id]->total_bytes);
+        }
+        subscription_deliver(sub, m, frames[p->id], is_urgent);
+    }
+    if (hub_unpin(hc))
+        client_channel_idle(s, hc);
+    for (size_t i = 0; i < PROTOCOL_COUNT; i++)
+        frame_unref(frames[i]);
+}
+
+void sessions_take(struct sessions *s, struct mail mail) {
+    switch (mail.kind) {
+    case MAIL_MSG:
+        deliver(s, mail.msg);
+        msg_unref(mail.msg);
+        break;
+    case MAIL_REPLY:
+        mail.reply->done(mail.reply);
+        break;
+    case MAIL_CONTROL:
+        mail.control->run(mail.control, s);
+        break;
+    }
+}
+
+/* --- flush ------------------------------------------------------------------------------------ */
+
+void sessions_note_pending(struct sessions *s, size_t bytes) {
+    if (!s->pending_since_us)
+        s->pending_since_us = clock_now_us();
+    s->pending_bytes += bytes;
+}
+
+void sessions_touch(struct sessions *s, struct client *c, bool is_urgent) {
+    if (c->is_blocked)
+        return;
+    if (!list_is_empty(&c->in_flush)) {
+        if (c->is_urgent || !is_urgent)
+            return;
+        list_remove(&c->in_flush);
+    }
+    s->touched_count++;
+    c->is_urgent = is_urgent;
+    list_append(is_urgent ? &s->urgent : &s->bulk, &c->in_flush);
+}
+
+bool sessions_has_pending(const struct sessions *s) {
+    return !list_is_empty(&s->urgent) || !list_is_empty(&s->bulk);
+}
+
+static uint64_t drain_us(const struct sessions *s) {
+    uint64_t us = SESSIONS_DRAIN_MAX_US + s->touched_count * SESSIONS_DRAIN_PER_CLIENT_US;
+    return us < SESSIONS_DRAIN_LIMIT_US ? us : SESSIONS_DRAIN_LIMIT_US;
+}
+
+bool sessions_flush_is_due(const struct sessions *s, bool had_input) {
+    return !had_input || s->pending_bytes >= SESSIONS_DRAIN_MAX_BYTES ||
+           clock_now_us() - s->pending_since_us >= drain_us(s);
+}
+
+static void flush_list(struct list *list, uint64_t until_us) {
+    for (uint32_t count = 1; !list_is_empty(list); count++) {
+        struct client *c = list_entry(list->next, struct client, in_flush);
+        list_remove(&c->in_flush);
+        __builtin_prefetch(list_entry(list->next, struct client, in_flush));
+        client_flush(c);
+        if (count % CLOCK_EVERY_CLIENTS == 0 && clock_now_us() >= until_us)
+            return;
+    }
+}
+
+void sessions_flush(struct sessions *s) {
+    uint64_t start_us = clock_now_us();
+    flush_list(&s->urgent, start_us + SESSIONS_FLUSH_MAX_US / 2);
+    flush_list(&s->bulk, start_us + SESSIONS_FLUSH_MAX_US);
+    if (sessions_has_pending(s))
+        return;
+    s->pending_since_us = 0;
+    s->pending_bytes = 0;
+    s->touched_count = 0;
+    outq_pool_rest(&s->pool);
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
+void sessions_turn_end(struct sessions *s) {
+    while (!list_is_empty(&s->gone)) {
+        struct client *c = list_entry(s->gone.next, struct client, in_sessions);
+        list_remove(&c->in_sessions);
+        client_destroy(c);
+    }
+    s->now_ms = clock_now_ms();
+    metrics_add(s->metrics, METRIC_LOOP_TURNS, 1);
+}
+
+static void fire(struct wheel_entry *e, void *arg) {
+    struct sessions *s = arg;
+    client_timer(list_entry(e, struct client, timer), s->now_ms);
+}
+
+void sessions_tick(struct sessions *s) {
+    s->now_ms = clock_now_ms();
+    wheel_turn(&s->wheel, s->now_ms, fire, s);
+}
+
+bool sessions_close_some(struct sessions *s, size_t max_count, enum close_reason reason) {
+    list_for_each(l, &s->clients) {
+        struct client *c = list_entry(l, struct client, in_sessions);
+        if (c->state >= CLIENT_CLOSING)
+            continue;
+        if (max_count-- == 0)
+            return true;
+        client_close(c, reason);
+    }
+    return false;
+}
