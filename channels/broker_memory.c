@@ -23,6 +23,7 @@ struct shard {
 struct broker_memory {
     struct broker broker;
     struct fanout *fanout;
+    _Atomic bool is_stopped;
     struct shard shards[SHARDS];
 };
 
@@ -34,17 +35,21 @@ static struct shard *shard_of(struct broker *b, uint64_t channel_hash) {
     return &of(b)->shards[channel_hash >> 58]; /* the top bits: the maps use the low ones */
 }
 
+static enum broker_result result_of(struct broker *b) {
+    return of(b)->is_stopped ? BROKER_UNAVAILABLE : BROKER_OK;
+}
+
 static void publish(struct broker *b, struct msg *m, struct reply *r) {
-    fanout_post(of(b)->fanout, m);
+    enum broker_result result = result_of(b);
+    if (result == BROKER_OK)
+        fanout_post(of(b)->fanout, m);
     msg_unref(m);
-    broker_answer(r, BROKER_OK);
+    broker_answer(r, result);
 }
 
 static void attach(struct broker *b, struct str channel, struct reply *r) {
-    (void)b;
-    (void)channel;
-    /* The worker is in the fanout already: that is all there is to it. */
-    broker_answer(r, BROKER_OK);
+    (void)channel; /* the worker is in the fanout already: that is all there is to it */
+    broker_answer(r, result_of(b));
 }
 
 static void detach(struct broker *b, struct str channel) {
@@ -78,7 +83,7 @@ static void presence(struct broker *b, struct str channel, struct presence_reply
     pthread_mutex_lock(&s->lock);
     presence_read(&s->presence, channel, r);
     pthread_mutex_unlock(&s->lock);
-    broker_answer(&r->reply, BROKER_OK);
+    broker_answer(&r->reply, result_of(b));
 }
 
 static const char *trouble(struct broker *b) {
@@ -87,7 +92,7 @@ static const char *trouble(struct broker *b) {
 }
 
 static void stop(struct broker *b) {
-    (void)b; /* no thread, no open call */
+    of(b)->is_stopped = true; /* no thread, no open call */
 }
 
 static void destroy(struct broker *b) {

@@ -91,6 +91,7 @@ static bool create_workers(struct program *p) {
     p->workers = mem_array(count, sizeof(struct worker *));
     p->mailboxes = mem_array(count, sizeof(struct mailbox *));
     p->sessions = mem_array(count, sizeof(struct sessions *));
+    worker_log_while_created(true);
     for (uint32_t i = 0; i < count; i++) {
         p->workers[i] = worker_create(&p->server, i, p->listeners.fds[i]);
         if (!p->workers[i])
@@ -99,12 +100,18 @@ static bool create_workers(struct program *p) {
         p->mailboxes[i] = worker_mailbox(p->workers[i]);
         p->sessions[i] = worker_sessions(p->workers[i]);
     }
+    worker_log_while_created(false);
     return true;
 }
 
 static bool start(struct program *p) {
     struct config *c = p->config;
     struct server *s = &p->server;
+    if (strcmp(c->engine_type, "memory") != 0) {
+        log_error("cannot start option=engine.type value=%s error=\"not supported yet: memory is\"",
+                  c->engine_type);
+        return false;
+    }
     s->config = s->node.config = c;
     s->limits.max_count = connections_allowed(c);
     if (!listeners_open(&p->listeners, c, c->workers) || !create_workers(p) ||
@@ -175,7 +182,6 @@ static int serve(int argc, char **argv) {
         return action == CONFIG_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
     log_level_parse(p.config->log_level, &level);
     log_setup(level, strcmp(p.config->log_format, "json") == 0);
-    worker_setup_log();
     block_signals(&signals);
     if (!start(&p)) {
         config_destroy(p.config);

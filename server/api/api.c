@@ -123,12 +123,12 @@ static bool is_allowed(const char *allow, struct str method) {
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-struct str http_query_value(struct str query, const char *name) {
+struct str http_query_value(struct str query, const char *name, size_t nth) {
     struct str wanted = str_of(name);
     while (query.n) {
         size_t end = str_find(query, '\0');
         struct str pair = str_slice(query, 0, end);
-        if (str_starts(pair, wanted) && pair.n > wanted.n && pair.p[wanted.n] == '=')
+        if (str_starts(pair, wanted) && pair.n > wanted.n && pair.p[wanted.n] == '=' && nth-- == 0)
             return str_slice(pair, wanted.n + 1, pair.n);
         query = str_slice(query, end < query.n ? end + 1 : end, query.n);
     }
@@ -150,7 +150,7 @@ static struct str given_key(const struct http_request *q) {
     if (q->authorization.n > scheme.n &&
         str_equal_nocase(str_slice(q->authorization, 0, scheme.n), scheme))
         return str_trim(str_slice(q->authorization, scheme.n, q->authorization.n));
-    return http_query_value(q->query, "api_key");
+    return http_query_value(q->query, "api_key", 0);
 }
 
 static bool has_key(const struct config *c, const struct http_request *q) {

@@ -32,6 +32,8 @@ struct http_request {
     struct str authorization; /* Authorization */
     struct str if_none_match; /* If-None-Match */
     struct str error_mode;    /* X-Centrifugo-Error-Mode */
+    struct str origin;        /* Origin */
+    struct str cookie;        /* Cookie */
 };
 
 struct http_response {
@@ -42,6 +44,10 @@ struct http_response {
     char allow[32];           /* for 405: the methods; empty: none */
     struct buf body;
 };
+
+/* The value of the nth query parameter of that name, from 0; STR_NONE when there are not so many.
+ */
+struct str http_query_value(struct str query, const char *name, size_t nth);
 
 /* A request that waits for its answer. */
 struct api_call;

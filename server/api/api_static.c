@@ -42,7 +42,7 @@ static bool is_safe(struct str path) {
     for (size_t i = 0; i < path.n; i++) {
         char c = path.p[i];
         bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!is_plain && !strchr("._-/", c))
+        if (!is_plain && !memchr("._-/", c, 4))
             return false;
         if (c == '.' && (i == 0 || path.p[i - 1] == '/' || path.p[i - 1] == '.'))
             return false;

@@ -42,7 +42,4 @@ void api_add_error(struct buf *b, enum api_error e);
 /* {"error":{...}} with status 200, or the error's own status in transport mode. */
 void api_respond_error(struct http_response *r, enum api_error e, bool is_transport_mode);
 
-/* The value of the first query parameter of that name; STR_NONE without one. */
-struct str http_query_value(struct str query, const char *name);
-
 #endif

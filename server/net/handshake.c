@@ -149,10 +149,21 @@ static struct handshake_answer check_key(const struct head *h) {
     return fine;
 }
 
+/* Subprotocol names are case-sensitive (RFC 6455 section 11.3.4). */
+static bool offers(struct str list, struct str name) {
+    while (list.n) {
+        size_t end = str_find(list, ',');
+        if (str_equal(str_trim(str_slice(list, 0, end)), name))
+            return true;
+        list = str_slice(list, end < list.n ? end + 1 : end, list.n);
+    }
+    return false;
+}
+
 static struct handshake_answer check_subprotocol(const struct head *h) {
     struct str offered;
     if (head_find(h, "sec-websocket-protocol", &offered) &&
-        !head_has_token(offered, "centrifuge-json"))
+        !offers(offered, STR("centrifuge-json")))
         return REFUSE(400, "unknown subprotocol: offer centrifuge-json, or none");
     return fine;
 }

@@ -24,8 +24,9 @@ struct handshake_answer handshake_check(const struct head *h, const struct confi
 /* What to answer to a head that could not be parsed; status 0: nothing, just close. */
 struct handshake_answer handshake_broken(enum head_result result);
 
-/* Does one of the glob patterns allow this Origin? A `*` in a pattern stands for any text, a `?` for any character. "null"
- * and what is not scheme://host[:port] is never allowed. RFC 6454 section 7. */
+/* Does one of the glob patterns allow this Origin? A `*` in a pattern stands for any text, a `?`
+ * for any character. "null" and what is not scheme://host[:port] is never allowed. RFC 6454
+ * section 7. */
 bool handshake_origin_is_allowed(const struct config *config, struct str origin);
 
 #endif

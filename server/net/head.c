@@ -57,7 +57,8 @@ static enum head_result parse_request_line(struct str line, struct head *out) {
     out->target = str_slice(rest, 0, target_end);
     if (out->target.n > HEAD_TARGET_MAX_BYTES)
         return HEAD_TARGET_TOO_LONG;
-    if (target_end == rest.n || out->target.n == 0 || !is_value(out->target))
+    if (target_end == rest.n || out->target.n == 0 || !is_value(out->target) ||
+        str_find(out->target, '\t') < out->target.n)
         return HEAD_BAD;
     return parse_version(str_slice(rest, target_end + 1, rest.n), out) ? HEAD_OK : HEAD_BAD;
 }

@@ -18,14 +18,34 @@ struct target {
     char host[256], port[8], path[512];
 };
 
+/* Copies n bytes and ends them; false when they are none or do not fit. */
+static bool copy(char *to, size_t cap, const char *from, size_t n) {
+    if (n == 0 || n >= cap)
+        return false;
+    memcpy(to, from, n);
+    to[n] = '\0';
+    return true;
+}
+
 static bool parse(const char *url, struct target *t) {
+    static const char scheme[] = "http://";
+    if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    const char *at = url + sizeof(scheme) - 1;
+    bool is_v6 = *at == '[';
+    size_t n = strcspn(at += is_v6, is_v6 ? "]" : ":/");
+    if (!copy(t->host, sizeof(t->host), at, n) || (is_v6 && at[n] != ']'))
+        return false;
+    at += n + is_v6;
     strcpy(t->port, "80");
+    if (*at == ':') {
+        n = strspn(++at, "0123456789");
+        if (!copy(t->port, sizeof(t->port), at, n))
+            return false;
+        at += n;
+    }
     strcpy(t->path, "/health");
-    if (sscanf(url, "http://[%255[^]]]:%7[0-9]%511s", t->host, t->port, t->path) >= 1)
-        return true;
-    if (sscanf(url, "http://%255[^:/]:%7[0-9]%511s", t->host, t->port, t->path) >= 2)
-        return true;
-    return sscanf(url, "http://%255[^:/]%511s", t->host, t->path) >= 1;
+    return *at == '\0' || (*at == '/' && copy(t->path, sizeof(t->path), at, strlen(at)));
 }
 
 static int connect_to(const struct target *t) {

@@ -30,6 +30,9 @@ static void handle_closed(uv_handle_t *handle) {
 /* Frees the connection, later; its socket is the caller's. */
 static void forget(struct http_conn *c) {
     http_exchange_drop(c);
+    if (c->client)
+        client_gone(c->client, CLOSE_LOST);
+    c->client = NULL;
     list_remove(&c->link);
     wheel_cancel(&c->timer);
     buf_fini(&c->out);
@@ -47,37 +50,58 @@ void http_conn_drop(struct http_conn *c) {
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+void http_conn_linger(struct http_conn *c) {
+    c->state = HTTP_LINGERING;
+    shutdown(c->fd, SHUT_WR);
+    http_conn_set_deadline(c, HTTP_LINGER_MS);
+    http_conn_watch(c);
+}
+
 static void written(struct http_conn *c) {
-    buf_fini(&c->out);
-    c->out_at = 0;
-    if (c->must_close) {
-        c->state = HTTP_LINGERING;
-        shutdown(c->fd, SHUT_WR);
-        http_conn_set_deadline(c, HTTP_LINGER_MS);
+    if (c->state == HTTP_STREAMING) {
+        http_conn_watch(c);
+        client_writable(c->client);
+    } else if (c->must_close) {
+        http_conn_linger(c);
     } else {
         c->state = HTTP_READING_HEAD;
         c->has_head_begun = false;
         http_conn_set_deadline(c, HTTP_IDLE_MS);
+        http_conn_watch(c);
     }
-    http_conn_watch(c);
+}
+
+/* What the socket takes of it; negative with errno when it is dead. */
+static ssize_t send_some(int fd, const char *bytes, size_t n) {
+    ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
+    return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
 }
 
 static void write_more(struct http_conn *c) {
-    while (c->out_at < c->out.n) {
-        ssize_t n = send(c->fd, c->out.p + c->out_at, c->out.n - c->out_at, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EAGAIN) {
-            http_conn_drop(c);
-            return;
-        }
-        if (n < 0) {
-            http_conn_watch(c);
-            return;
-        }
-        c->out_at += (size_t)n;
+    ssize_t n = send_some(c->fd, c->out.p + c->out_at, c->out.n - c->out_at);
+    if (n < 0) {
+        http_conn_drop(c);
+        return;
     }
+    c->out_at += (size_t)n;
+    if (c->out_at < c->out.n) {
+        http_conn_watch(c);
+        return;
+    }
+    buf_fini(&c->out);
+    c->out_at = 0;
     written(c);
+}
+
+bool http_conn_send(struct http_conn *c, const char *bytes, size_t n) {
+    ssize_t sent = send_some(c->fd, bytes, n);
+    if (sent < 0)
+        return false;
+    if ((size_t)sent < n) {
+        buf_add(&c->out, (struct str){bytes + sent, n - (size_t)sent});
+        http_conn_watch(c);
+    }
+    return true;
 }
 
 void http_conn_write(struct http_conn *c, struct buf *b) {
@@ -198,6 +222,12 @@ static void on_event(uv_poll_t *p, int status, int events) {
     case HTTP_LINGERING:
         discard(c);
         break;
+    case HTTP_STREAMING:
+        if (events & UV_WRITABLE)
+            write_more(c);
+        else
+            discard(c);
+        break;
     case HTTP_WAITING:
         break;
     }
@@ -214,6 +244,9 @@ void http_conn_watch(struct http_conn *c) {
         break;
     case HTTP_WRITING:
         uv_poll_start(&c->poll, UV_WRITABLE, on_event);
+        break;
+    case HTTP_STREAMING:
+        uv_poll_start(&c->poll, c->out.n ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_event);
         break;
     case HTTP_WAITING: /* a peer that half-closes would keep the loop spinning */
         uv_poll_stop(&c->poll);

@@ -13,6 +13,7 @@ enum http_state {
     HTTP_READING_BODY,
     HTTP_WAITING,   /* for the answer of api/; nothing is read */
     HTTP_WRITING,   /* the rest of a response */
+    HTTP_STREAMING, /* an endless response: net/sse.c */
     HTTP_LINGERING, /* answered for the last time; reads and throws away until the peer closes */
 };
 
@@ -26,6 +27,7 @@ struct http_conn {
     int fd;
     enum http_state state;
     struct exchange *exchange; /* the request that is under way, or NULL */
+    struct client *client;     /* of a stream, or NULL */
     struct buf out;            /* what the socket did not take, from out_at */
     size_t out_at;
     bool must_close;     /* after the response */
@@ -35,6 +37,12 @@ struct http_conn {
 /* Queues bytes and writes what the socket takes; takes b's memory. When all is out the next request
  * is read, or the connection ends. */
 void http_conn_write(struct http_conn *c, struct buf *b);
+
+/* Sends what the socket takes of bytes; keeps the rest in out. False: the connection is dead. */
+bool http_conn_send(struct http_conn *c, const char *bytes, size_t n);
+
+/* The last response is out: ends our side, and reads on until the peer closes. */
+void http_conn_linger(struct http_conn *c);
 
 /* Watches for what the state needs. */
 void http_conn_watch(struct http_conn *c);
@@ -48,6 +56,9 @@ void http_conn_drop(struct http_conn *c);
 
 /* A request whose head was accepted and taken from the socket. */
 void http_exchange_begin(struct http_conn *c, const struct head *head);
+
+/* Answers the request that is under way, without having read its body. */
+void http_exchange_answer(struct http_conn *c, struct http_response *r);
 
 /* How much of the body is still to come; a place to put it; and that n bytes of it came. */
 size_t http_exchange_missing(const struct http_conn *c);

@@ -9,6 +9,7 @@
 #include "server/net/http_conn.h"
 #include "server/net/http_response.h"
 #include "server/net/http_target.h"
+#include "server/net/sse.h"
 
 #include <assert.h>
 #include <sys/socket.h>
@@ -55,6 +56,10 @@ static void answer_later(void *to, struct http_response *r) {
 static void answer_early(struct http_conn *c, struct http_response *r) {
     c->must_close |= c->exchange->body_bytes > 0;
     answer(c, r);
+}
+
+void http_exchange_answer(struct http_conn *c, struct http_response *r) {
+    answer_early(c, r);
 }
 
 static void answer_text(struct http_conn *c, int status, const char *text) {
@@ -117,6 +122,8 @@ static bool read_request(struct exchange *x, const struct head *head) {
     struct span authorization = copy_header(b, head, "authorization");
     struct span if_none_match = copy_header(b, head, "if-none-match");
     struct span error_mode = copy_header(b, head, "x-centrifugo-error-mode");
+    struct span origin = copy_header(b, head, "origin");
+    struct span cookie = copy_header(b, head, "cookie");
     x->request = (struct http_request){
         .method = text_of(b, method),
         .path = text_of(b, path),
@@ -125,6 +132,8 @@ static bool read_request(struct exchange *x, const struct head *head) {
         .authorization = text_of(b, authorization),
         .if_none_match = text_of(b, if_none_match),
         .error_mode = text_of(b, error_mode),
+        .origin = text_of(b, origin),
+        .cookie = text_of(b, cookie),
     };
     return true;
 }
@@ -163,6 +172,8 @@ void http_exchange_begin(struct http_conn *c, const struct head *head) {
     bool is_post = str_equal(head->method, STR("POST"));
     if (!read_request(x, head))
         answer_text(c, 400, "the request target has a bad percent escape");
+    else if (sse_is_for(h->sessions->config, x->request.path))
+        sse_begin(c, &x->request);
     else if (api_precheck(h->sessions, h->node, &x->request, &r))
         answer_early(c, &r);
     else if (is_post && !has_length)

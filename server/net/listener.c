@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -120,8 +121,11 @@ static bool open_tcp(struct listeners *l, const struct config *c) {
 /* True when nobody answers at the path, and what a dead server left there is removed. */
 static bool free_path(const struct sockaddr_un *un) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct stat st;
     bool is_held = connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0;
-    if (!is_held && errno == ECONNREFUSED)
+    bool is_dead = !is_held && errno == ECONNREFUSED;
+    /* A typing error must not cost anybody a file. */
+    if (is_dead && lstat(un->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
         unlink(un->sun_path);
     close(fd);
     return !is_held;

@@ -206,8 +206,8 @@ static void emit(int level, const char *line) {
                 line);
 }
 
-void worker_setup_log(void) {
-    lws_set_log_level(LLL_ERR | LLL_WARN, emit);
+void worker_log_while_created(bool is_on) {
+    lws_set_log_level(is_on ? LLL_ERR | LLL_WARN : 0, is_on ? emit : NULL);
 }
 
 static bool create_context(struct worker *w) {

@@ -27,8 +27,9 @@ struct server {
     struct door_limits limits;
 };
 
-/* What libwebsockets says goes to our log, at debug level. Before any worker. */
-void worker_setup_log(void);
+/* What libwebsockets says while workers are created goes to our log, at debug level; once they run
+ * it is silent, because 4.1.6 formats into one buffer that all threads share. */
+void worker_log_while_created(bool is_on);
 
 /* Takes listen_fd. Gives NULL when libwebsockets or its libuv plugin is missing: one line says
  * what. */

@@ -50,11 +50,12 @@ static enum outcome run_subscribe(struct client *c, const struct command *q) {
     if (turn != RAN)
         return turn;
     struct str delta = command_string(q, SUBSCRIBE_DELTA, &c->sessions->scratch2);
+    subscribe.wants_join_leave = command_is_true(q, SUBSCRIBE_JOIN_LEAVE);
     if (delta.n && !str_equal(delta, STR("fossil")))
         return BROKEN;
     if (command_has(q, SUBSCRIBE_FILTER))
         error = ERROR_BAD_REQUEST; /* no namespace allows a tags filter */
-    else if (command_u64(q, SUBSCRIBE_TYPE) != 0)
+    else if (command_i64(q, SUBSCRIBE_TYPE) != 0)
         error = ERROR_PERMISSION_DENIED; /* only stream subscriptions */
     else if (command_string(q, SUBSCRIBE_TOKEN, &c->sessions->scratch2).n)
         error = ERROR_PERMISSION_DENIED; /* no key is configured that could verify it */
@@ -80,7 +81,7 @@ static enum outcome run_publish(struct client *c, const struct command *q) {
     enum outcome turn = read_channel(c, q, &channel);
     if (turn != RAN)
         return turn;
-    if (command_u64(q, PUBLISH_TYPE) != 0) {
+    if (command_i64(q, PUBLISH_TYPE) != 0) {
         client_fail(c, q->id, ERROR_BAD_REQUEST); /* map publications: no such namespace */
         return RAN;
     }
@@ -93,18 +94,23 @@ static enum outcome run_publish(struct client *c, const struct command *q) {
     return RAN;
 }
 
-/* presence, presence_stats and history: no namespace keeps them. */
-static enum outcome run_unavailable(struct client *c, const struct command *q) {
+static enum outcome run_presence(struct client *c, const struct command *q) {
+    struct str channel;
+    enum outcome turn = read_channel(c, q, &channel);
+    if (turn == RAN)
+        client_presence(c, q->id, channel, q->kind == COMMAND_PRESENCE);
+    return turn;
+}
+
+/* No namespace keeps it. */
+static enum outcome run_history(struct client *c, const struct command *q) {
     const struct channel_options *o;
     struct str channel;
     enum outcome turn = read_channel(c, q, &channel);
     if (turn != RAN)
         return turn;
-    enum rules_verdict verdict = rules_find(&c->sessions->config->rules, channel, &o);
-    client_fail(c, q->id,
-                verdict == RULES_UNKNOWN_NAMESPACE ? ERROR_UNKNOWN_CHANNEL
-                : verdict == RULES_BAD_NAME        ? ERROR_BAD_REQUEST
-                                                   : ERROR_NOT_AVAILABLE);
+    if (client_find_options(c, q->id, channel, &o))
+        client_fail(c, q->id, ERROR_NOT_AVAILABLE);
     return RAN;
 }
 
@@ -120,9 +126,10 @@ static enum outcome run_send(struct client *c, const struct command *q) {
 }
 
 static enum outcome run_refresh(struct client *c, const struct command *q) {
-    if (command_string(q, REFRESH_TOKEN, &c->sessions->scratch).n == 0)
+    struct str token = command_string(q, REFRESH_TOKEN, &c->sessions->scratch);
+    if (token.n == 0)
         return BROKEN;
-    client_close(c, CLOSE_INVALID_TOKEN);
+    client_refresh(c, q->id, token);
     return RAN;
 }
 
@@ -154,9 +161,9 @@ static command_fn *const handlers[COMMAND_KINDS] = {
     [COMMAND_SUBSCRIBE] = run_subscribe,
     [COMMAND_UNSUBSCRIBE] = run_unsubscribe,
     [COMMAND_PUBLISH] = run_publish,
-    [COMMAND_PRESENCE] = run_unavailable,
-    [COMMAND_PRESENCE_STATS] = run_unavailable,
-    [COMMAND_HISTORY] = run_unavailable,
+    [COMMAND_PRESENCE] = run_presence,
+    [COMMAND_PRESENCE_STATS] = run_presence,
+    [COMMAND_HISTORY] = run_history,
     [COMMAND_RPC] = run_rpc,
     [COMMAND_SEND] = run_send,
     [COMMAND_REFRESH] = run_refresh,
@@ -167,8 +174,13 @@ static enum outcome run_command(struct client *c, struct json_value text) {
     struct command q;
     if (!command_read(text, &q) || !handlers[q.kind])
         return BROKEN;
-    if (q.kind != COMMAND_CONNECT && q.kind != COMMAND_PONG && c->state != CLIENT_CONNECTED)
+    bool is_first = q.kind == COMMAND_CONNECT || q.kind == COMMAND_PONG;
+    if (c->state == CLIENT_CONNECTING)
+        return WAITS;
+    if (!is_first && c->state != CLIENT_CONNECTED)
         return BROKEN;
+    if (!is_first && !client_admit(c, q.id))
+        return RAN;
     return handlers[q.kind](c, &q);
 }
 
@@ -218,6 +230,10 @@ static struct frame *encode(const struct msg *m) {
     return f;
 }
 
+static uint32_t ping_interval_ms(const struct config *config) {
+    return config->client_ping_interval_ms;
+}
+
 static struct frame *ping(void) {
     return frame_create_text(STR("{}"));
 }
@@ -234,6 +250,8 @@ const struct protocol protocol_centrifugo_ws = {
     .event = event,
     .encode = encode,
     .ping = ping,
+    .ping_interval_ms = ping_interval_ms,
+    .expects_pong = true,
     .farewell = farewell,
     .close_code = centrifugo_close_code,
 };

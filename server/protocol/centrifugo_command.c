@@ -152,10 +152,10 @@ struct str command_string(const struct command *q, int which, struct buf *scratc
     return command_has(q, which) ? json_decode(q->values[which], scratch) : STR_NONE;
 }
 
-uint64_t command_u64(const struct command *q, int which) {
-    uint64_t v = 0;
+int64_t command_i64(const struct command *q, int which) {
+    int64_t v = 0;
     if (command_has(q, which))
-        json_u64(q->values[which], UINT64_MAX, &v);
+        json_i64(q->values[which], &v);
     return v;
 }
 

@@ -49,8 +49,8 @@ bool command_read(struct json_value text, struct command *out);
 /* A member that command_read() took for a string; empty when missing. */
 struct str command_string(const struct command *q, int which, struct buf *scratch);
 
-/* A number that fits; 0 when missing. */
-uint64_t command_u64(const struct command *q, int which);
+/* An integer that fits; 0 when missing. */
+int64_t command_i64(const struct command *q, int which);
 
 bool command_has(const struct command *q, int which);
 bool command_is_true(const struct command *q, int which);

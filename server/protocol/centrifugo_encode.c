@@ -65,6 +65,30 @@ static void add_error(struct buf *b, enum client_error e) {
     buf_add_char(b, '}');
 }
 
+static void add_expiry(struct buf *b, const struct client *c) {
+    uint32_t ttl_s = client_ttl_s(c);
+    if (!ttl_s)
+        return;
+    buf_add(b, STR(",\"expires\":true,\"ttl\":"));
+    buf_add_u64(b, ttl_s);
+}
+
+/* The channels that the token subscribed the client to. */
+static void add_server_side(struct buf *b, const struct client *c) {
+    bool is_first = true;
+    list_for_each(l, &c->subscriptions) {
+        const struct subscription *sub = list_entry(l, struct subscription, in_client);
+        if (!sub->is_server_side)
+            continue;
+        buf_add_z(b, is_first ? ",\"subs\":{" : ",");
+        json_add_string(b, sub->hub.channel->node.key);
+        buf_add(b, STR(":{}"));
+        is_first = false;
+    }
+    if (!is_first)
+        buf_add_char(b, '}');
+}
+
 static void add_connect_result(struct buf *b, const struct client *c) {
     const struct config *config = c->sessions->config;
     buf_add(b, STR(",\"connect\":{\"client\":\""));
@@ -72,11 +96,55 @@ static void add_connect_result(struct buf *b, const struct client *c) {
     buf_add(b, STR("\",\"version\":\"" CARILLON_VERSION "\",\"ping\":"));
     buf_add_u64(b, (config->client_ping_interval_ms + 999) / 1000);
     buf_add(b, STR(",\"pong\":true"));
+    add_expiry(b, c);
+    add_server_side(b, c);
     if (config->client_connect_include_server_time) {
         buf_add(b, STR(",\"time\":"));
         buf_add_u64(b, (uint64_t)clock_wall_ms());
     }
     buf_add_char(b, '}');
+}
+
+static void add_refresh_result(struct buf *b, const struct client *c) {
+    buf_add(b, STR(",\"refresh\":{\"client\":\""));
+    buf_add(b, (struct str){c->id, CLIENT_ID_BYTES});
+    buf_add(b, STR("\",\"version\":\"" CARILLON_VERSION "\""));
+    add_expiry(b, c);
+    buf_add_char(b, '}');
+}
+
+/* A ClientInfo object. */
+static void add_info(struct buf *b, const struct msg_parts *p) {
+    buf_add(b, STR("{\"user\":"));
+    json_add_string(b, p->user);
+    buf_add(b, STR(",\"client\":"));
+    json_add_string(b, p->client);
+    if (p->conn_info.n) {
+        buf_add(b, STR(",\"conn_info\":"));
+        buf_add(b, p->conn_info);
+    }
+    if (p->chan_info.n) {
+        buf_add(b, STR(",\"chan_info\":"));
+        buf_add(b, p->chan_info);
+    }
+    buf_add_char(b, '}');
+}
+
+static void add_presence_result(struct buf *b, const struct presence_reply *p) {
+    if (!p->wants_members) {
+        buf_printf(b, ",\"presence_stats\":{\"num_clients\":%u,\"num_users\":%u}", p->client_count,
+                   p->user_count);
+        return;
+    }
+    buf_add(b, STR(",\"presence\":{\"presence\":{"));
+    for (uint32_t i = 0; i < p->client_count; i++) {
+        if (i)
+            buf_add_char(b, ',');
+        json_add_string(b, p->members[i]->parts.client);
+        buf_add_char(b, ':');
+        add_info(b, &p->members[i]->parts);
+    }
+    buf_add(b, STR("}}"));
 }
 
 void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e) {
@@ -98,22 +166,12 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
     case EVENT_PUBLISHED:
         buf_add(b, STR(",\"publish\":{}"));
         break;
-    }
-    buf_add_char(b, '}');
-}
-
-static void add_info(struct buf *b, const struct msg_parts *p) {
-    buf_add(b, STR("\"info\":{\"user\":"));
-    json_add_string(b, p->user);
-    buf_add(b, STR(",\"client\":"));
-    json_add_string(b, p->client);
-    if (p->conn_info.n) {
-        buf_add(b, STR(",\"conn_info\":"));
-        buf_add(b, p->conn_info);
-    }
-    if (p->chan_info.n) {
-        buf_add(b, STR(",\"chan_info\":"));
-        buf_add(b, p->chan_info);
+    case EVENT_REFRESHED:
+        add_refresh_result(b, c);
+        break;
+    case EVENT_PRESENCE:
+        add_presence_result(b, e->presence);
+        break;
     }
     buf_add_char(b, '}');
 }
@@ -122,7 +180,7 @@ static void add_publication(struct buf *b, const struct msg_parts *p) {
     buf_add(b, STR(",\"pub\":{\"data\":"));
     buf_add(b, p->data);
     if (p->client.n) {
-        buf_add_char(b, ',');
+        buf_add(b, STR(",\"info\":"));
         add_info(b, p);
     }
     if (p->tags.n) {
@@ -142,7 +200,7 @@ void centrifugo_add_push(struct buf *b, const struct msg *m) {
         break;
     case MSG_JOIN:
     case MSG_LEAVE:
-        buf_add_z(b, p->kind == MSG_JOIN ? ",\"join\":{" : ",\"leave\":{");
+        buf_add_z(b, p->kind == MSG_JOIN ? ",\"join\":{\"info\":" : ",\"leave\":{\"info\":");
         add_info(b, p);
         buf_add_char(b, '}');
         break;

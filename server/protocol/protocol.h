@@ -20,28 +20,35 @@ enum event_kind {
     EVENT_SUBSCRIBED,   /* reply to subscribe */
     EVENT_UNSUBSCRIBED, /* reply to unsubscribe */
     EVENT_PUBLISHED,    /* reply to publish */
+    EVENT_REFRESHED,    /* reply to refresh */
+    EVENT_PRESENCE,     /* reply to presence or presence_stats: `presence` */
 };
+
+struct presence_reply;
+struct config;
 
 /* Something to tell one client. Everything in it is borrowed for the call. */
 struct event {
     enum event_kind kind;
     uint32_t command_id;
     enum client_error error;
+    const struct presence_reply *presence;
 };
 
-enum protocol_id { PROTOCOL_CENTRIFUGO_WS, PROTOCOL_COUNT };
+enum protocol_id { PROTOCOL_CENTRIFUGO_WS, PROTOCOL_SSE, PROTOCOL_COUNT };
 
 struct protocol {
     enum protocol_id id;
     const char *name; /* of the transport, as in logs and metrics: "websocket" */
-    /* One whole message from the client. */
+    /* One whole message from the client. NULL: clients of this protocol send none. */
     void (*receive)(struct client *c, struct str message);
     void (*event)(struct client *c, const struct event *e);
-    /* Gives the frame of a channel's message, the same for all clients of the protocol; NULL when
-     * the protocol has none for it. */
+    /* Gives the frame of a channel's message, the same for all clients of the protocol. */
     struct frame *(*encode)(const struct msg *m);
-    /* Gives the frame of a ping. */
+    /* Gives the frame of a ping, sent in this interval; is a pong owed for it? */
     struct frame *(*ping)(void);
+    uint32_t (*ping_interval_ms)(const struct config *config);
+    bool expects_pong;
     /* Gives the last frame before the connection ends; NULL for none. */
     struct frame *(*farewell)(enum close_reason r);
     /* The wire code of a reason, for logs and metrics. */

@@ -1,5 +1,5 @@
-/* See client.h: life, queue and time limits of a client. What it does in channels is in
- * client_channels.c.
+/* See client.h: life, queue and deadlines of a client. Its commands are in client_commands.c,
+ * client_channels.c and client_calls.c.
  *
  * Thread: the worker of the client.
  */
@@ -57,6 +57,7 @@ struct client *client_create(struct sessions *s, const struct protocol *protocol
 void client_destroy(struct client *c) {
     assert(c->state == CLIENT_GONE && list_is_empty(&c->subscriptions));
     mem_free(c->user);
+    mem_free(c->conn_info);
     mem_free(c);
 }
 
@@ -87,8 +88,25 @@ void client_send(struct client *c, struct frame *f) {
     frame_unref(f);
 }
 
+static void log_closed(const struct client *c) {
+    bool was_ours = c->reason > CLOSE_WRITE_ERROR && c->reason != CLOSE_SHUTDOWN;
+    enum log_level level = was_ours ? LOG_INFO : LOG_DEBUG;
+    char peer[64] = "";
+    if (!log_is_on(level))
+        return;
+    c->transport->peer(c->conn, peer, sizeof(peer));
+    log_line(level,
+             "client closed id=%.*s user=\"%s\" transport=%s peer=%s reason=\"%s\" code=%u "
+             "open_ms=%llu queued_bytes=%u",
+             CLIENT_ID_BYTES, c->id, c->user ? c->user : "", c->protocol->name, peer,
+             close_reason_text(c->reason), c->protocol->close_code(c->reason),
+             (unsigned long long)(c->sessions->now_ms - c->opened_ms), c->queue.size_bytes);
+}
+
 static void write_failed(struct client *c) {
     set_reason(c, CLOSE_WRITE_ERROR);
+    if (c->state != CLIENT_CLOSING)
+        log_closed(c);
     c->state = CLIENT_CLOSING;
     c->has_farewell = c->is_finished = true;
     outq_clear(&c->queue, &c->sessions->pool);
@@ -130,21 +148,6 @@ void client_writable(struct client *c) {
 
 /* --- end -------------------------------------------------------------------------------------- */
 
-static void log_closed(const struct client *c) {
-    bool was_ours = c->reason > CLOSE_WRITE_ERROR && c->reason != CLOSE_SHUTDOWN;
-    enum log_level level = was_ours ? LOG_INFO : LOG_DEBUG;
-    char peer[64] = "";
-    if (!log_is_on(level))
-        return;
-    c->transport->peer(c->conn, peer, sizeof(peer));
-    log_line(level,
-             "client closed id=%.*s user=\"%s\" transport=%s peer=%s reason=\"%s\" code=%u "
-             "open_ms=%llu queued_bytes=%u",
-             CLIENT_ID_BYTES, c->id, c->user ? c->user : "", c->protocol->name, peer,
-             close_reason_text(c->reason), c->protocol->close_code(c->reason),
-             (unsigned long long)(c->sessions->now_ms - c->opened_ms), c->queue.size_bytes);
-}
-
 void client_close(struct client *c, enum close_reason reason) {
     struct sessions *s = c->sessions;
     if (c->state >= CLIENT_CLOSING)
@@ -185,97 +188,6 @@ void client_gone(struct client *c, enum close_reason reason) {
     sessions_gone(c->sessions, c);
 }
 
-/* --- commands --------------------------------------------------------------------------------- */
-
-void client_receive(struct client *c, struct str message) {
-    struct sessions *s = c->sessions;
-    if (c->state >= CLIENT_CLOSING)
-        return;
-    metrics_add(s->metrics, METRIC_MESSAGES_RECEIVED, 1);
-    metrics_add(s->metrics, METRIC_BYTES_RECEIVED, message.n);
-    if (c->deferred.n == 0) {
-        c->protocol->receive(c, message);
-        return;
-    }
-    /* Reading is paused, but the transport had this one in its buffer already. */
-    if (c->deferred.n > 4u * s->config->websocket_message_size_limit_bytes) {
-        client_close(c, CLOSE_TOO_MANY_REQUESTS);
-        return;
-    }
-    buf_add_char(&c->deferred, '\n');
-    buf_add(&c->deferred, message);
-}
-
-bool client_may_run(const struct client *c, struct str channel) {
-    if (c->open_calls >= CLIENT_CALLS_MAX)
-        return false;
-    if (!c->open_calls || !channel.n)
-        return true;
-    const struct subscription *sub = client_find(c, channel);
-    return !sub || sub->state == SUBSCRIPTION_LIVE;
-}
-
-void client_defer(struct client *c, struct str rest) {
-    assert(c->deferred.n == 0);
-    buf_add(&c->deferred, rest);
-    if (!c->is_paused) {
-        c->is_paused = true;
-        c->transport->pause(c->conn, true);
-    }
-}
-
-void client_call_answered(struct client *c) {
-    assert(c->open_calls > 0);
-    c->open_calls--;
-    if (c->state >= CLIENT_CLOSING)
-        return;
-    if (c->deferred.n) {
-        struct buf waiting = c->deferred;
-        c->deferred = (struct buf){0};
-        c->protocol->receive(c, buf_str(&waiting));
-        buf_fini(&waiting);
-    }
-    if (c->is_paused && c->deferred.n == 0 && c->state < CLIENT_CLOSING) {
-        c->is_paused = false;
-        c->transport->pause(c->conn, false);
-    }
-}
-
-void client_fail(struct client *c, uint32_t command_id, enum client_error error) {
-    counter_add(&c->sessions->metrics->errors[error], 1);
-    c->protocol->event(
-        c, &(struct event){.kind = EVENT_ERROR, .command_id = command_id, .error = error});
-}
-
-/* The first ping comes at a random moment of the second half of the interval, so that clients which
- * connected together are not pinged together. */
-static uint64_t first_ping_ms(const struct sessions *s) {
-    uint32_t interval_ms = s->config->client_ping_interval_ms;
-    return s->now_ms + interval_ms / 2 + randombytes_uniform(interval_ms / 2 + 1);
-}
-
-void client_connect(struct client *c, const struct client_connect *q) {
-    const struct config *config = c->sessions->config;
-    if (c->state != CLIENT_NEW) {
-        client_close(c, CLOSE_BAD_REQUEST);
-        return;
-    }
-    if (q->token.n) {
-        client_close(c, CLOSE_INVALID_TOKEN);
-        return;
-    }
-    if (!config->client_insecure && !config->client_allow_anonymous_connect_without_token) {
-        client_close(c, CLOSE_BAD_REQUEST);
-        return;
-    }
-    c->state = CLIENT_CONNECTED;
-    c->ping_due_ms = first_ping_ms(c->sessions);
-    set_timer(c, c->ping_due_ms);
-    log_debug("client connected id=%.*s user=\"%s\" transport=%s", CLIENT_ID_BYTES, c->id,
-              c->user ? c->user : "", c->protocol->name);
-    c->protocol->event(c, &(struct event){.kind = EVENT_CONNECTED, .command_id = q->command_id});
-}
-
 /* --- time ------------------------------------------------------------------------------------- */
 
 bool client_pong(struct client *c) {
@@ -292,29 +204,69 @@ static void send_ping(struct client *c) {
     struct frame **ping = &s->pings[c->protocol->id];
     if (!*ping)
         *ping = c->protocol->ping();
-    c->owes_pong = true;
+    c->owes_pong = c->protocol->expects_pong;
     c->ping_sent_ms = s->now_ms;
-    c->ping_due_ms = s->now_ms + s->config->client_ping_interval_ms;
+    c->ping_due_ms = s->now_ms + c->protocol->ping_interval_ms(s->config);
     client_send(c, frame_ref(*ping));
 }
 
+static uint64_t pong_by_ms(const struct client *c) {
+    return c->ping_sent_ms + c->sessions->config->client_pong_timeout_ms;
+}
+
+/* A client has some time beyond the end of its token to bring a new one. */
+static uint64_t end_ms(const struct client *c) {
+    return c->expires_ms ? c->expires_ms + c->sessions->config->client_expired_close_delay_ms
+                         : UINT64_MAX;
+}
+
+static void set_next_deadline(struct client *c) {
+    uint64_t due_ms = c->ping_due_ms;
+    if (c->owes_pong && pong_by_ms(c) < due_ms)
+        due_ms = pong_by_ms(c);
+    if (end_ms(c) < due_ms)
+        due_ms = end_ms(c);
+    set_timer(c, due_ms);
+}
+
 static void keep_alive(struct client *c, uint64_t now_ms) {
-    uint64_t pong_by_ms = c->ping_sent_ms + c->sessions->config->client_pong_timeout_ms;
-    if (c->owes_pong && now_ms >= pong_by_ms) {
+    if (now_ms >= end_ms(c)) {
+        client_close(c, CLOSE_EXPIRED);
+        return;
+    }
+    if (c->owes_pong && now_ms >= pong_by_ms(c)) {
         client_close(c, CLOSE_NO_PONG);
         return;
     }
-    if (now_ms >= c->ping_due_ms) {
+    if (now_ms >= c->ping_due_ms)
         send_ping(c);
-        pong_by_ms = c->ping_sent_ms + c->sessions->config->client_pong_timeout_ms;
-    }
     if (c->state == CLIENT_CONNECTED) /* and was not closed as slow just now */
-        set_timer(c, c->owes_pong && pong_by_ms < c->ping_due_ms ? pong_by_ms : c->ping_due_ms);
+        set_next_deadline(c);
+}
+
+/* The first ping comes at a random moment of the second half of the interval, so that clients
+ * which connected together are not pinged together. */
+void client_connected(struct client *c, uint32_t command_id) {
+    uint32_t interval_ms = c->protocol->ping_interval_ms(c->sessions->config);
+    c->state = CLIENT_CONNECTED;
+    c->ping_due_ms =
+        c->sessions->now_ms + interval_ms / 2 + randombytes_uniform(interval_ms / 2 + 1);
+    set_next_deadline(c);
+    log_debug("client connected id=%.*s user=\"%s\" transport=%s", CLIENT_ID_BYTES, c->id,
+              c->user ? c->user : "", c->protocol->name);
+    c->protocol->event(c, &(struct event){.kind = EVENT_CONNECTED, .command_id = command_id});
+}
+
+void client_set_expiry(struct client *c, uint64_t expires_ms) {
+    c->expires_ms = expires_ms;
+    if (c->state == CLIENT_CONNECTED)
+        set_next_deadline(c);
 }
 
 void client_timer(struct client *c, uint64_t now_ms) {
     switch (c->state) {
     case CLIENT_NEW:
+    case CLIENT_CONNECTING:
     case CLIENT_REFUSED:
         client_close(c, CLOSE_STALE);
         break;

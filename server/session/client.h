@@ -14,9 +14,11 @@
 #ifndef CARILLON_SESSION_CLIENT_H
 #define CARILLON_SESSION_CLIENT_H
 
+#include "channels/broker.h"
 #include "channels/hub.h"
-#include "channels/msg.h"
+#include "channels/rules.h"
 #include "server/protocol/protocol.h"
+#include "server/session/limits.h"
 #include "server/session/outq.h"
 #include "server/session/wheel.h"
 
@@ -47,7 +49,8 @@ struct transport_ops {
 };
 
 enum client_state {
-    CLIENT_NEW, /* no connect command yet */
+    CLIENT_NEW,        /* no connect command yet */
+    CLIENT_CONNECTING, /* its server-side subscriptions wait for the broker */
     CLIENT_CONNECTED,
     CLIENT_REFUSED, /* connect was answered with an error: any further command is a bad request */
     CLIENT_CLOSING, /* farewell queued; waits for the peer to close */
@@ -66,8 +69,13 @@ struct subscription {
     struct client *client;
     struct list in_client;
     struct held *held; /* NULL when live */
+    const struct channel_options *options;
     uint32_t command_id;
-    enum subscription_state state;
+    enum subscription_state state : 8;
+    bool is_server_side : 1; /* given at connect, by the token */
+    bool is_attached : 1; /* confirmed by the broker; a server-side one waits for the others then */
+    bool wants_joins : 1; /* gets join and leave messages */
+    bool is_member : 1;   /* its join was handed to the broker */
 };
 
 struct client {
@@ -83,8 +91,9 @@ struct client {
     bool is_blocked : 1; /* waits for client_writable() */
     bool owes_pong : 1;
     bool is_paused : 1;
-    bool has_farewell : 1; /* queued or written: nothing may follow */
-    bool is_finished : 1;  /* the farewell is written */
+    bool has_farewell : 1;  /* queued or written: nothing may follow */
+    bool is_over_bytes : 1; /* the message in hand exceeds the limit on bytes */
+    bool is_finished : 1;   /* the farewell is written */
     const struct transport_ops *transport;
     void *conn; /* NULL once the transport is gone */
     /* The rest. */
@@ -92,8 +101,11 @@ struct client {
     struct list subscriptions;
     struct wheel_entry timer;
     char *user;          /* NULL: anonymous */
+    char *conn_info;     /* JSON of the token's "info", or NULL */
     struct buf deferred; /* messages that wait; reading is paused */
     uint64_t opened_ms, ping_sent_ms, ping_due_ms;
+    uint64_t expires_ms; /* monotonic; 0: never */
+    struct bucket commands, bytes, patience;
     uint32_t slot, generation; /* of its handle */
     uint32_t subscription_count;
     char id[CLIENT_ID_BYTES];
@@ -131,22 +143,43 @@ void client_defer(struct client *c, struct str rest);
 /* False, and the client is closed, when it was not asked for a pong. */
 bool client_pong(struct client *c);
 
+/* May this command run, or is the client over its limits? False: it was answered with "too many
+ * requests", or the client was closed because it went on all the same. */
+bool client_admit(struct client *c, uint32_t command_id);
+
 struct client_connect {
     uint32_t command_id;
     struct str token; /* empty: none */
 };
 void client_connect(struct client *c, const struct client_connect *q);
 
+/* A new token for the live connection. */
+void client_refresh(struct client *c, uint32_t command_id, struct str token);
+
+/* The connection ends some time after this moment unless a new token comes; 0: never. */
+void client_set_expiry(struct client *c, uint64_t expires_ms);
+
+/* Seconds until the client must have refreshed; 0: it need not. */
+uint32_t client_ttl_s(const struct client *c);
+
 struct client_subscribe {
     uint32_t command_id;
     struct str channel; /* not empty */
+    bool wants_join_leave;
 };
 void client_subscribe(struct client *c, const struct client_subscribe *q);
+
+/* Would a subscribe be refused, and why? ERROR_NONE: it would not. */
+enum client_error client_check_subscribe(const struct client *c, struct str channel,
+                                         const struct channel_options **o);
 
 void client_unsubscribe(struct client *c, uint32_t command_id, struct str channel);
 
 /* data is one JSON value without raw newlines between tokens; empty: the command had none. */
 void client_publish(struct client *c, uint32_t command_id, struct str channel, struct str data);
+
+/* Who is in a channel: EVENT_PRESENCE, with counts only or with the members. */
+void client_presence(struct client *c, uint32_t command_id, struct str channel, bool wants_members);
 
 /* The largest publication: PUBLICATION_MAX_BYTES or a quarter of a client's queue, whichever is
  * less. */
@@ -168,6 +201,21 @@ void client_timer(struct client *c, uint64_t now_ms);
 
 /* Nobody on this worker wants the channel any more: tells fanout and broker, forgets it. */
 void client_channel_idle(struct sessions *s, struct hub_channel *hc);
+
+/* The options of a channel. False when it has none: the command was answered. */
+bool client_find_options(struct client *c, uint32_t command_id, struct str channel,
+                         const struct channel_options **o);
+
+/* The client as the rules see it. */
+struct rules_actor client_actor(const struct client *c, bool is_subscribed);
+
+/* Subscribes to the channels of the token; the reply to connect follows when all are confirmed (at
+ * once when there are none). */
+void client_join_all(struct client *c, uint32_t command_id, const struct str *channels,
+                     size_t channel_count);
+
+/* Connected: tells the client and lets its pings begin. */
+void client_connected(struct client *c, uint32_t command_id);
 
 /* Takes all its subscriptions away. */
 void client_leave_all(struct client *c);

@@ -82,10 +82,44 @@ void client_channel_idle(struct sessions *s, struct hub_channel *hc) {
     metrics_set(s->metrics, METRIC_CHANNELS, s->hub.channels.count);
 }
 
+/* Who joins: a message to the channel and an entry of its presence. */
+static struct msg *member_message(const struct subscription *sub, enum msg_kind kind) {
+    const struct client *c = sub->client;
+    return msg_create(&(struct msg_parts){
+        .kind = kind,
+        .channel = name_of(sub->hub.channel),
+        .user = str_of(c->user),
+        .client = {c->id, CLIENT_ID_BYTES},
+        .conn_info = str_of(c->conn_info),
+    });
+}
+
+static unsigned member_flags(const struct channel_options *o) {
+    return (o->presence ? MEMBER_KEEP : 0u) | (o->join_leave ? MEMBER_ANNOUNCE : 0u);
+}
+
+static void tell_join(struct subscription *sub) {
+    struct broker *broker = sub->client->sessions->broker;
+    unsigned flags = member_flags(sub->options);
+    if (!flags)
+        return;
+    sub->is_member = true;
+    broker->ops->join(broker, member_message(sub, MSG_JOIN), flags);
+}
+
+static void tell_leave(struct subscription *sub) {
+    struct broker *broker = sub->client->sessions->broker;
+    if (!sub->is_member)
+        return;
+    sub->is_member = false;
+    broker->ops->leave(broker, member_message(sub, MSG_LEAVE), member_flags(sub->options));
+}
+
 static void remove_subscription(struct subscription *sub) {
     struct client *c = sub->client;
     struct sessions *s = c->sessions;
     struct hub_channel *hc = sub->hub.channel;
+    tell_leave(sub);
     if (hub_leave(&s->hub, &sub->hub))
         client_channel_idle(s, hc);
     list_remove(&sub->in_client);
@@ -95,26 +129,57 @@ static void remove_subscription(struct subscription *sub) {
     metrics_set(s->metrics, METRIC_SUBSCRIPTIONS, s->hub.sub_count);
 }
 
-/* Reply first, then what came meanwhile: no client sees a message before its subscribe is answered.
- */
+/* Then what came meanwhile: no client sees a message before its subscribe is answered. */
 static void go_live(struct subscription *sub) {
     struct client *c = sub->client;
     struct held *h = sub->held;
     sub->held = NULL;
     sub->state = SUBSCRIPTION_LIVE;
-    c->protocol->event(c, &(struct event){.kind = EVENT_SUBSCRIBED, .command_id = sub->command_id});
-    for (uint32_t i = 0; h && i < h->count && c->state == CLIENT_CONNECTED; i++) {
-        struct frame *f = c->protocol->encode(h->messages[i]);
-        if (f)
-            client_send(c, f);
-    }
+    if (!sub->is_server_side)
+        c->protocol->event(
+            c, &(struct event){.kind = EVENT_SUBSCRIBED, .command_id = sub->command_id});
+    for (uint32_t i = 0; h && i < h->count && c->state == CLIENT_CONNECTED; i++)
+        if (sub->wants_joins || h->messages[i]->parts.kind == MSG_PUBLICATION)
+            client_send(c, c->protocol->encode(h->messages[i]));
     held_free(h);
+    if (c->state == CLIENT_CONNECTED) /* else it is gone, and sub with it */
+        tell_join(sub);
+}
+
+/* A connecting client's subscriptions go live together, after the reply to connect. */
+static void server_side_attached(struct client *c) {
+    uint32_t command_id = 0;
+    list_for_each(l, &c->subscriptions) {
+        struct subscription *sub = list_entry(l, struct subscription, in_client);
+        command_id = sub->command_id;
+        if (!sub->is_attached)
+            return;
+    }
+    client_connected(c, command_id);
+    list_for_each_safe(l, &c->subscriptions) {
+        if (c->state != CLIENT_CONNECTED)
+            return;
+        go_live(list_entry(l, struct subscription, in_client));
+    }
+}
+
+static void attached(struct subscription *sub) {
+    sub->is_attached = true;
+    if (sub->is_server_side)
+        server_side_attached(sub->client);
+    else
+        go_live(sub);
 }
 
 static void attach_failed(struct subscription *sub) {
     struct client *c = sub->client;
     uint32_t command_id = sub->command_id;
-    remove_subscription(sub);
+    if (sub->is_server_side) { /* connect cannot succeed without it */
+        client_leave_all(c);
+        c->state = CLIENT_REFUSED;
+    } else {
+        remove_subscription(sub);
+    }
     client_fail(c, command_id, ERROR_INTERNAL);
 }
 
@@ -126,11 +191,11 @@ static void answer_waiting(struct hub_channel *hc, bool is_ok) {
     uint32_t count = 0;
     for (uint32_t i = hc->sub_count; i-- > 0;) {
         struct subscription *sub = list_entry(hc->subs[i], struct subscription, hub);
-        if (sub->state != SUBSCRIPTION_SYNCING)
+        if (sub->state != SUBSCRIPTION_SYNCING || sub->is_attached)
             continue;
         answered[count++] = sub->client;
         if (is_ok)
-            go_live(sub);
+            attached(sub);
         else
             attach_failed(sub);
     }
@@ -171,65 +236,102 @@ static void start_attach(struct sessions *s, struct hub_channel *hc) {
 
 /* --- commands --------------------------------------------------------------------------------- */
 
-/* True when the command may go on; else it was answered. */
-static bool find_options(struct client *c, uint32_t command_id, struct str channel,
-                         const struct channel_options **o) {
-    switch (rules_find(&c->sessions->config->rules, channel, o)) {
-    case RULES_OK:
-        return true;
-    case RULES_UNKNOWN_NAMESPACE:
-        client_fail(c, command_id, ERROR_UNKNOWN_CHANNEL);
-        return false;
-    case RULES_BAD_NAME:
-        break;
-    }
-    client_fail(c, command_id, ERROR_BAD_REQUEST);
-    return false;
-}
-
-static struct rules_actor actor_of(const struct client *c, bool is_subscribed) {
-    return (struct rules_actor){.user = str_of(c->user), .is_subscribed = is_subscribed};
-}
-
-static void add_subscription(struct client *c, const struct client_subscribe *q) {
+/* Enters the hub; the broker is asked when this is the worker's first subscriber. */
+static struct subscription *enter(struct client *c, struct str channel,
+                                  const struct channel_options *o, uint32_t command_id) {
     struct sessions *s = c->sessions;
     struct subscription *sub = mem_zalloc(sizeof(*sub));
     sub->client = c;
-    sub->command_id = q->command_id;
+    sub->options = o;
+    sub->command_id = command_id;
+    sub->state = SUBSCRIPTION_SYNCING;
     list_append(&c->subscriptions, &sub->in_client);
     c->subscription_count++;
-    struct hub_channel *hc = hub_join(&s->hub, q->channel, &sub->hub);
+    struct hub_channel *hc = hub_join(&s->hub, channel, &sub->hub);
     metrics_set(s->metrics, METRIC_CHANNELS, s->hub.channels.count);
     metrics_set(s->metrics, METRIC_SUBSCRIPTIONS, s->hub.sub_count);
-
-    if (hc->state == HUB_ATTACHED) {
-        go_live(sub);
-        return;
-    }
-    sub->state = SUBSCRIPTION_SYNCING;
-    c->open_calls++;
+    sub->is_attached = hc->state == HUB_ATTACHED;
+    if (!sub->is_attached)
+        c->open_calls++;
     if (hc->state == HUB_NEW)
         start_attach(s, hc);
+    return sub;
+}
+
+/* Join and leave messages go to those who ask and may see who is there, or to all where forced. */
+static bool wants_joins(const struct client *c, const struct channel_options *o, bool is_asked) {
+    struct rules_actor actor = client_actor(c, true);
+    if (!o->join_leave)
+        return false;
+    return o->force_push_join_leave ||
+           (is_asked && rules_may_read_presence(&c->sessions->config->rules, o, &actor));
+}
+
+enum client_error client_check_subscribe(const struct client *c, struct str channel,
+                                         const struct channel_options **o) {
+    const struct config *config = c->sessions->config;
+    const struct rules_actor actor = client_actor(c, false);
+    switch (rules_find(&config->rules, channel, o)) {
+    case RULES_BAD_NAME:
+        return ERROR_BAD_REQUEST;
+    case RULES_UNKNOWN_NAMESPACE:
+        return ERROR_UNKNOWN_CHANNEL;
+    case RULES_OK:
+        break;
+    }
+    if (client_find(c, channel))
+        return ERROR_ALREADY_SUBSCRIBED;
+    if (c->subscription_count >= config->client_channel_limit)
+        return ERROR_LIMIT_EXCEEDED;
+    return rules_may_subscribe(&config->rules, *o, channel, &actor) ? ERROR_NONE
+                                                                    : ERROR_PERMISSION_DENIED;
 }
 
 void client_subscribe(struct client *c, const struct client_subscribe *q) {
-    const struct config *config = c->sessions->config;
     const struct channel_options *o;
-    struct rules_actor actor = actor_of(c, false);
-    enum client_error error = ERROR_NONE;
-
-    if (!find_options(c, q->command_id, q->channel, &o))
-        return;
-    if (client_find(c, q->channel))
-        error = ERROR_ALREADY_SUBSCRIBED;
-    else if (c->subscription_count >= config->client_channel_limit)
-        error = ERROR_LIMIT_EXCEEDED;
-    else if (!rules_may_subscribe(&config->rules, o, q->channel, &actor))
-        error = ERROR_PERMISSION_DENIED;
-    if (error)
+    enum client_error error = client_check_subscribe(c, q->channel, &o);
+    if (error) {
         client_fail(c, q->command_id, error);
+        return;
+    }
+    struct subscription *sub = enter(c, q->channel, o, q->command_id);
+    sub->wants_joins = wants_joins(c, o, q->wants_join_leave);
+    if (sub->is_attached)
+        go_live(sub);
+}
+
+/* The token says so: no permission is asked, but the names must be good. */
+static bool enter_all(struct client *c, uint32_t command_id, const struct str *channels,
+                      size_t count) {
+    const struct channel_options *o;
+    for (size_t i = 0; i < count; i++) {
+        if (!client_find_options(c, command_id, channels[i], &o)) {
+            client_leave_all(c);
+            c->state = CLIENT_REFUSED;
+            return false;
+        }
+        if (client_find(c, channels[i]))
+            continue;
+        struct subscription *sub = enter(c, channels[i], o, command_id);
+        sub->is_server_side = true;
+        sub->wants_joins = wants_joins(c, o, false);
+    }
+    return true;
+}
+
+void client_join_all(struct client *c, uint32_t command_id, const struct str *channels,
+                     size_t channel_count) {
+    if (channel_count > c->sessions->config->client_channel_limit) {
+        client_close(c, CLOSE_CHANNEL_LIMIT);
+        return;
+    }
+    c->state = CLIENT_CONNECTING;
+    if (!enter_all(c, command_id, channels, channel_count))
+        return;
+    if (channel_count)
+        server_side_attached(c);
     else
-        add_subscription(c, q);
+        client_connected(c, command_id);
 }
 
 void client_unsubscribe(struct client *c, uint32_t command_id, struct str channel) {
@@ -242,69 +344,6 @@ void client_unsubscribe(struct client *c, uint32_t command_id, struct str channe
 void client_leave_all(struct client *c) {
     while (!list_is_empty(&c->subscriptions))
         remove_subscription(list_entry(c->subscriptions.next, struct subscription, in_client));
-}
-
-struct publish_call {
-    struct reply reply;
-    struct sessions *sessions;
-    struct client_handle client;
-    uint32_t command_id;
-};
-
-static void publish_done(struct reply *r) {
-    struct publish_call *call = list_entry(r, struct publish_call, reply);
-    struct client *c = sessions_find(call->sessions, call->client);
-    if (c && c->state == CLIENT_CONNECTED) {
-        if (r->result == BROKER_OK)
-            c->protocol->event(
-                c, &(struct event){.kind = EVENT_PUBLISHED, .command_id = call->command_id});
-        else
-            client_fail(c, call->command_id, ERROR_INTERNAL);
-        client_call_answered(c);
-    }
-    mem_free(call);
-}
-
-uint32_t publication_max_bytes(const struct config *config) {
-    uint32_t quarter = config->client_queue_max_size_bytes / 4;
-    return quarter < PUBLICATION_MAX_BYTES ? quarter : PUBLICATION_MAX_BYTES;
-}
-
-static void publish(struct client *c, uint32_t command_id, struct str channel, struct str data) {
-    struct sessions *s = c->sessions;
-    struct publish_call *call = mem_zalloc(sizeof(*call));
-    call->reply = (struct reply){.to = s->mailbox, .done = publish_done};
-    call->sessions = s;
-    call->client = (struct client_handle){c->slot, c->generation};
-    call->command_id = command_id;
-    c->open_calls++;
-    metrics_add(s->metrics, METRIC_PUBLISHED, 1);
-    s->broker->ops->publish(s->broker,
-                            msg_create(&(struct msg_parts){
-                                .kind = MSG_PUBLICATION,
-                                .channel = channel,
-                                .data = data,
-                                .user = str_of(c->user),
-                                .client = {c->id, CLIENT_ID_BYTES},
-                            }),
-                            &call->reply);
-}
-
-void client_publish(struct client *c, uint32_t command_id, struct str channel, struct str data) {
-    const struct config *config = c->sessions->config;
-    const struct channel_options *o;
-    struct rules_actor actor = actor_of(c, client_find(c, channel) != NULL);
-
-    if (data.n == 0 || data.n > publication_max_bytes(config)) {
-        client_fail(c, command_id, ERROR_BAD_REQUEST);
-        return;
-    }
-    if (!find_options(c, command_id, channel, &o))
-        return;
-    if (!rules_may_publish(&config->rules, o, &actor))
-        client_fail(c, command_id, ERROR_PERMISSION_DENIED);
-    else
-        publish(c, command_id, channel, data);
 }
 
 /* --- delivery --------------------------------------------------------------------------------- */

@@ -39,6 +39,10 @@
       "Publications accepted from clients and the HTTP API.")                                      \
     X(METRIC_DELIVERED, "deliveries_total", "counter",                                             \
       "Publications, joins and leaves queued for a subscriber.")                                   \
+    X(METRIC_LIMITED_COMMANDS, "client_limited_commands_total", "counter",                         \
+      "Commands refused by client.command_rate_limit.")                                            \
+    X(METRIC_LIMITED_BYTES, "client_limited_bytes_total", "counter",                               \
+      "Commands refused by client.bytes_rate_limit.")                                              \
     X(METRIC_HTTP_REQUESTS, "http_requests_total", "counter", "HTTP requests.")                    \
     X(METRIC_LOOP_TURNS, "worker_loop_turns_total", "counter", "Turns of the event loops.")
 

@@ -15,6 +15,7 @@ enum { CLOCK_EVERY_CLIENTS = 16, PREFETCH_AHEAD = 4 };
 void sessions_init(struct sessions *s) {
     s->now_ms = clock_now_ms();
     s->first_free_slot = NO_SLOT;
+    s->keys.hmac_secret = str_of(s->config->client_token_hmac_secret_key);
     hub_init(&s->hub);
     wheel_init(&s->wheel, s->now_ms);
     outq_pool_init(&s->pool);
@@ -98,6 +99,7 @@ static void deliver(struct sessions *s, struct msg *m) {
     struct frame *frames[PROTOCOL_COUNT] = {0};
     if (!hc)
         return;
+    bool is_member_message = m->parts.kind != MSG_PUBLICATION;
     bool is_urgent = hc->sub_count <= SESSIONS_BULK_SUBSCRIBERS;
     metrics_add(s->metrics, METRIC_DELIVERED, hc->sub_count);
     hub_pin(hc); /* a slow client may be closed on the way */
@@ -105,6 +107,8 @@ static void deliver(struct sessions *s, struct msg *m) {
         prefetch(hc, i);
         struct subscription *sub = list_entry(hc->subs[i], struct subscription, hub);
         const struct protocol *p = sub->client->protocol;
+        if (is_member_message && !sub->wants_joins)
+            continue;
         if (!frames[p->id]) {
             frames[p->id] = p->encode(m);
             sessions_note_pending(s, frames[p->id]->total_bytes);

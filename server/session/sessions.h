@@ -12,6 +12,7 @@
 #ifndef CARILLON_SESSION_SESSIONS_H
 #define CARILLON_SESSION_SESSIONS_H
 
+#include "auth/token.h"
 #include "channels/broker.h"
 #include "channels/fanout.h"
 #include "channels/hub.h"
@@ -48,6 +49,7 @@ struct sessions {
     struct fanout *fanout;
     struct broker *broker;
     struct metrics *metrics;
+    struct token_keys keys;
 
     struct hub hub;
     struct wheel wheel;

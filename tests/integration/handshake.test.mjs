@@ -7,11 +7,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openConfig, startServer } from './helpers/server.mjs';
+import { assertRests, openFiles } from './helpers/process.mjs';
 import { ACCEPT, KEY, RawSocket, RawWebSocket, upgradeRequest } from './helpers/rawsocket.mjs';
 import { text } from './helpers/wsframes.mjs';
 
 let server; /* no allowed_origins: every Origin is refused */
 let originServer;
+let files;
 let folds; /* rows that may last until the header deadline of 10 s: they begin first */
 
 const ws = (headers, rest = {}) => upgradeRequest({ headers, ...rest });
@@ -23,6 +25,7 @@ before(async () => {
     startServer({ workers: 1, config: { ...openConfig, health: { enabled: true } } }),
     startServer({ config: { ...openConfig, client: origins } }),
   ]);
+  files = openFiles(server);
   const list = [
     ['a folded header', ws({ 'X-Folded': 'a\r\n b' })],
     ['NUL in a header', ws({ 'X-Nul': 'a\0b' })],
@@ -263,3 +266,5 @@ test('what never becomes a request ends within 10 s', async (t) => {
     });
   await alive();
 });
+
+test('after all this nothing leaks and nothing spins', () => assertRests(server, files));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openConfig, startServer } from './helpers/server.mjs';
 import { connect } from './helpers/protocol.mjs';
+import { assertRests } from './helpers/process.mjs';
 import { RawSocket } from './helpers/rawsocket.mjs';
 import { api } from './helpers/http.mjs';
 
@@ -339,3 +340,5 @@ test('100 publishes at once all arrive', async () => {
 test('a body that trickles in for ever is cut off', async () => {
   assert.equal(await slowBody, undefined); /* else: still open after 15 s */
 });
+
+test('after all this nothing spins', () => assertRests(server, Infinity));

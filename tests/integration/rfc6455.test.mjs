@@ -8,11 +8,16 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openConfig, startServer } from './helpers/server.mjs';
+import { assertRests, openFiles } from './helpers/process.mjs';
 import { RawWebSocket } from './helpers/rawsocket.mjs';
 import { close, fragments, frame, OP, ping, text } from './helpers/wsframes.mjs';
 
 let server;
-before(async () => (server = await startServer({ config: openConfig })));
+let files;
+before(async () => {
+  server = await startServer({ config: openConfig });
+  files = openFiles(server);
+});
 after(() => server.stop());
 
 let nextId = 1;
@@ -335,3 +340,5 @@ test('a connection cut inside a frame harms nobody', async () => {
   const one = publish(200);
   await answered(one, (ws) => ws.write(text(one.command)));
 });
+
+test('after all this nothing leaks and nothing spins', () => assertRests(server, files));

@@ -1,0 +1,57 @@
+/* Connection tokens: JWTs (RFC 7519) that an application's back end makes, verified with its
+ * secret.
+ *
+ * The configured key decides the algorithm, the token only agrees: an HMAC secret allows HS256,
+ * HS384 and HS512 and nothing else. Refused by length before anything is parsed: a token over
+ * TOKEN_MAX_BYTES. What is wrong in detail is for logs only; clients learn "invalid" or "expired".
+ *
+ * Thread: any (no state).
+ */
+#ifndef CARILLON_AUTH_TOKEN_H
+#define CARILLON_AUTH_TOKEN_H
+
+#include "server/base/buf.h"
+
+#include <stdint.h>
+
+#define TOKEN_MAX_BYTES 8192u
+#define TOKEN_CHANNELS_MAX 1024u
+
+enum token_result { TOKEN_OK, TOKEN_INVALID, TOKEN_EXPIRED };
+
+/* Borrowed: the secret of client.token.hmac_secret_key. */
+struct token_keys {
+    struct str hmac_secret; /* empty: none, every token is invalid */
+};
+
+struct token_claims {
+    struct buf texts;     /* holds all texts below */
+    struct str user;      /* "sub", UTF-8 without control bytes; empty: anonymous */
+    struct str info;      /* "info": one JSON value on one line; empty: none */
+    struct str *channels; /* "channels": server-side subscriptions */
+    size_t channel_count;
+    int64_t expires_at_s; /* "expire_at", else "exp"; 0: the connection never expires */
+    const char *fault;    /* static: what was wrong, for logs, when the result is not TOKEN_OK */
+};
+
+/* Fills *out, also on failure (then only fault counts); free with token_claims_fini() in any case.
+ * now_s is the wall clock. */
+enum token_result token_verify(struct str token, const struct token_keys *keys, int64_t now_s,
+                               struct token_claims *out);
+
+void token_claims_fini(struct token_claims *c);
+
+/* What `carillon token` asks for. */
+struct token_request {
+    struct str user;
+    struct str info;            /* JSON, or empty */
+    const struct str *channels; /* may be NULL */
+    size_t channel_count;
+    int64_t issued_at_s;
+    int64_t expires_at_s; /* 0: never */
+};
+
+/* Appends a token signed with HS256. */
+void token_make(const struct token_request *q, struct str hmac_secret, struct buf *out);
+
+#endif

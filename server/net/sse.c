@@ -1,0 +1,231 @@
+/* See sse.h.
+ *
+ * Thread: the worker.
+ */
+#include "server/net/sse.h"
+
+#include "server/net/handshake.h"
+#include "server/protocol/sse.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+/* --- transport -------------------------------------------------------------------------------- */
+
+static bool transport_write(void *conn, const char *bytes, size_t n) {
+    return http_conn_send(conn, bytes, n);
+}
+
+static bool transport_is_blocked(void *conn) {
+    const struct http_conn *c = conn;
+    return c->out.n > 0;
+}
+
+static void transport_pause(void *conn, bool is_paused) {
+    (void)conn; /* what an SSE client sends is thrown away anyhow */
+    (void)is_paused;
+}
+
+static void transport_finish(void *conn) {
+    http_conn_linger(conn);
+}
+
+static void transport_kill(void *conn) {
+    struct http_conn *c = conn;
+    shutdown(c->fd, SHUT_RDWR);
+    http_conn_set_deadline(c, 0); /* dropped by the next tick, when nobody holds it */
+}
+
+static void transport_peer(void *conn, char *out, size_t cap) {
+    const struct http_conn *c = conn;
+    struct sockaddr_storage a = {0};
+    socklen_t size = sizeof(a);
+    char text[INET6_ADDRSTRLEN] = "";
+    getpeername(c->fd, (struct sockaddr *)&a, &size);
+    if (a.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&a)->sin6_addr, text, sizeof(text));
+    else if (a.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&a)->sin_addr, text, sizeof(text));
+    snprintf(out, cap, "%s", text);
+}
+
+static const struct transport_ops transport = {
+    .write = transport_write,
+    .is_blocked = transport_is_blocked,
+    .pause = transport_pause,
+    .finish = transport_finish,
+    .kill = transport_kill,
+    .peer = transport_peer,
+};
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+bool sse_is_for(const struct config *config, struct str path) {
+    return config->sse_plain_enabled && str_equal(path, str_of(config->sse_plain_handler_prefix));
+}
+
+static void add_cors(struct buf *b, const struct http_request *q) {
+    buf_add_z(b, "Vary: Origin\r\n");
+    if (q->origin.n)
+        buf_printf(b,
+                   "Access-Control-Allow-Origin: %.*s\r\n"
+                   "Access-Control-Allow-Credentials: true\r\n",
+                   STR_ARG(q->origin));
+}
+
+static void refuse(struct http_conn *c, const struct http_request *q, int status,
+                   const char *text) {
+    struct http_response r = {0};
+    struct buf headers = {0};
+    http_response_text(&r, status, text);
+    if (status != 403)
+        add_cors(&headers, q);
+    buf_add_char(&headers, '\0');
+    r.headers = headers.p;
+    if (status == 405)
+        snprintf(r.allow, sizeof(r.allow), "GET, OPTIONS");
+    http_exchange_answer(c, &r);
+    buf_fini(&headers);
+}
+
+static void answer_preflight(struct http_conn *c, const struct http_request *q) {
+    struct http_response r = {.status = 204};
+    struct buf headers = {0};
+    add_cors(&headers, q);
+    buf_add_z(&headers,
+              "Access-Control-Allow-Methods: GET\r\n"
+              "Access-Control-Allow-Headers: authorization, cache-control, last-event-id\r\n"
+              "Access-Control-Max-Age: 300\r\n");
+    buf_add_char(&headers, '\0');
+    r.headers = headers.p;
+    http_exchange_answer(c, &r);
+    buf_fini(&headers);
+}
+
+/* --- token ------------------------------------------------------------------------------------ */
+
+static struct str cookie_value(struct str cookies, struct str name) {
+    while (cookies.n) {
+        size_t end = str_find(cookies, ';');
+        struct str pair = str_trim(str_slice(cookies, 0, end));
+        if (str_starts(pair, name))
+            return str_slice(pair, name.n, pair.n);
+        cookies = str_slice(cookies, end < cookies.n ? end + 1 : end, cookies.n);
+    }
+    return STR_NONE;
+}
+
+static struct str find_token(const struct http_request *q) {
+    static const struct str bearer = {"bearer ", 7};
+    struct str scheme = str_slice(q->authorization, 0,
+                                  q->authorization.n < bearer.n ? q->authorization.n : bearer.n);
+    if (str_equal_nocase(scheme, bearer))
+        return str_trim(str_slice(q->authorization, bearer.n, q->authorization.n));
+    struct str cookie = cookie_value(q->cookie, STR("carillon_token="));
+    return cookie.n ? cookie : http_query_value(q->query, "token", 0);
+}
+
+/* --- the stream ------------------------------------------------------------------------------- */
+
+struct refusal {
+    int status; /* 0: none */
+    const char *text;
+};
+
+static struct refusal why_not_connected(const struct client *c) {
+    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_CONNECTING)
+        return (struct refusal){0, NULL};
+    if (c->state == CLIENT_REFUSED)
+        return (struct refusal){401, "the token has expired"};
+    if (c->reason == CLOSE_CHANNEL_LIMIT)
+        return (struct refusal){403, "the token names too many channels"};
+    return (struct refusal){401,
+                            c->reason == CLOSE_INVALID_TOKEN
+                                ? "the token is not valid"
+                                : "a token is needed: Authorization: Bearer TOKEN, or ?token="};
+}
+
+static struct refusal why_not_subscribed(enum client_error e) {
+    switch (e) {
+    case ERROR_BAD_REQUEST:
+        return (struct refusal){400, "not a channel name"};
+    case ERROR_UNKNOWN_CHANNEL:
+        return (struct refusal){404, "unknown channel"};
+    case ERROR_LIMIT_EXCEEDED:
+        return (struct refusal){403, "too many channels"};
+    case ERROR_PERMISSION_DENIED:
+        return (struct refusal){403, "no permission for this channel"};
+    default:
+        return (struct refusal){0, NULL};
+    }
+}
+
+static struct refusal check_channels(const struct client *c, const struct http_request *q) {
+    uint32_t limit = c->sessions->config->client_channel_limit;
+    const struct channel_options *o;
+    struct str channel;
+    for (size_t i = 0; (channel = http_query_value(q->query, "channel", i)).n; i++) {
+        struct refusal r = why_not_subscribed(client_check_subscribe(c, channel, &o));
+        if (!r.status && i >= limit)
+            r = why_not_subscribed(ERROR_LIMIT_EXCEEDED);
+        if (r.status)
+            return r;
+    }
+    return (struct refusal){0, NULL};
+}
+
+static void write_head(struct http_conn *c, const struct http_request *q) {
+    struct buf b = {0};
+    buf_add_z(&b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                  "Cache-Control: no-store, no-transform\r\nX-Accel-Buffering: no\r\n"
+                  "X-Content-Type-Options: nosniff\r\nConnection: close\r\n");
+    add_cors(&b, q);
+    buf_add_z(&b, "\r\n");
+    sse_add_preamble(&b);
+    (void)http_conn_send(c, b.p,
+                         b.n); /* the first write to a fresh response; a dead one shows soon */
+    buf_fini(&b);
+}
+
+static void start(struct http_conn *c, struct client *client, const struct http_request *q) {
+    struct str channel;
+    c->state = HTTP_STREAMING;
+    c->client = client;
+    c->must_close = true;
+    wheel_cancel(&c->timer); /* the client has its own */
+    http_conn_watch(c);
+    write_head(c, q);
+    for (size_t i = 0; (channel = http_query_value(q->query, "channel", i)).n; i++)
+        if (!client_find(client, channel))
+            client_subscribe(client, &(struct client_subscribe){.channel = channel});
+    http_exchange_drop(c);
+}
+
+static void open_stream(struct http_conn *c, const struct http_request *q) {
+    struct client *client = client_create(c->http->sessions, &protocol_sse, &transport, c);
+    client_connect(client, &(struct client_connect){.token = find_token(q)});
+    struct refusal r = why_not_connected(client);
+    if (!r.status)
+        r = check_channels(client, q);
+    if (!r.status) {
+        start(c, client, q);
+        return;
+    }
+    client_gone(client, CLOSE_BAD_REQUEST);
+    refuse(c, q, r.status, r.text);
+}
+
+void sse_begin(struct http_conn *c, const struct http_request *q) {
+    const struct config *config = c->http->sessions->config;
+    if (q->origin.n && !handshake_origin_is_allowed(config, q->origin))
+        refuse(c, q, 403, "this origin is not in client.allowed_origins");
+    else if (str_equal(q->method, STR("OPTIONS")))
+        answer_preflight(c, q);
+    else if (!str_equal(q->method, STR("GET")))
+        refuse(c, q, 405, "a stream is a GET");
+    else if (!http_query_value(q->query, "channel", 0).n)
+        refuse(c, q, 400, "name one channel or more: ?channel=NAME");
+    else
+        open_stream(c, q);
+}

@@ -1,0 +1,22 @@
+/* GET <plain_sse.handler_prefix>?channel=NAME&channel=NAME: a stream of Server-Sent Events.
+ *
+ * The same session as a WebSocket: identity by the same token (header Authorization: Bearer, cookie
+ * "carillon_token", or query "token"), the same rules, queue and limits; the wire is an HTTP
+ * response that does not end. What is wrong with the request is an HTTP status before the stream
+ * begins, and final for EventSource.
+ *
+ * CORS: an Origin must be in client.allowed_origins; preflight requests are answered.
+ *
+ * Thread: the worker.
+ */
+#ifndef CARILLON_NET_SSE_H
+#define CARILLON_NET_SSE_H
+
+#include "server/net/http_conn.h"
+
+bool sse_is_for(const struct config *config, struct str path);
+
+/* Answers the request, or turns the connection into a stream. */
+void sse_begin(struct http_conn *c, const struct http_request *q);
+
+#endif

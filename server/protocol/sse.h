@@ -1,0 +1,21 @@
+/* Plain Server-Sent Events: publications of the channels in the URL, for EventSource and curl.
+ *
+ * The client sends nothing. A publication is one event with the payload as its data (JSON, so one
+ * line). A stream begins with a comment and a reconnect delay, and ends, but for a connection that
+ * is lost, with an event that says why. Source: the HTML standard, section 9.2.
+ *
+ * Thread: the worker of the client. No state.
+ */
+#ifndef CARILLON_PROTOCOL_SSE_H
+#define CARILLON_PROTOCOL_SSE_H
+
+#include "server/base/buf.h"
+#include "server/protocol/protocol.h"
+
+extern const struct protocol protocol_sse;
+
+/* Appends what a stream begins with: it pushes the response's head through proxies and spreads
+ * reconnects over a second. */
+void sse_add_preamble(struct buf *b);
+
+#endif

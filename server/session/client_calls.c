@@ -1,0 +1,158 @@
+/* See client.h: commands on a channel that the broker answers: publish and presence.
+ *
+ * An answer may come long after the client is gone, so a call names it by handle.
+ *
+ * Thread: the worker of the client.
+ */
+#include "server/base/mem.h"
+#include "server/session/client.h"
+#include "server/session/sessions.h"
+
+bool client_find_options(struct client *c, uint32_t command_id, struct str channel,
+                         const struct channel_options **o) {
+    switch (rules_find(&c->sessions->config->rules, channel, o)) {
+    case RULES_OK:
+        return true;
+    case RULES_UNKNOWN_NAMESPACE:
+        client_fail(c, command_id, ERROR_UNKNOWN_CHANNEL);
+        return false;
+    case RULES_BAD_NAME:
+        break;
+    }
+    client_fail(c, command_id, ERROR_BAD_REQUEST);
+    return false;
+}
+
+struct rules_actor client_actor(const struct client *c, bool is_subscribed) {
+    return (struct rules_actor){.user = str_of(c->user), .is_subscribed = is_subscribed};
+}
+
+/* One open call to the broker. */
+struct call {
+    struct sessions *sessions;
+    struct client_handle client;
+    uint32_t command_id;
+};
+
+static struct call open_call(struct client *c, uint32_t command_id) {
+    c->open_calls++;
+    return (struct call){c->sessions, {c->slot, c->generation}, command_id};
+}
+
+/* The client that waits for it, or NULL. */
+static struct client *waiting(const struct call *call) {
+    struct client *c = sessions_find(call->sessions, call->client);
+    return c && c->state == CLIENT_CONNECTED ? c : NULL;
+}
+
+/* --- publish ---------------------------------------------------------------------------------- */
+
+struct publish_call {
+    struct reply reply;
+    struct call call;
+};
+
+static void publish_done(struct reply *r) {
+    struct publish_call *call = list_entry(r, struct publish_call, reply);
+    struct client *c = waiting(&call->call);
+    uint32_t command_id = call->call.command_id;
+    if (c) {
+        if (r->result == BROKER_OK)
+            c->protocol->event(c,
+                               &(struct event){.kind = EVENT_PUBLISHED, .command_id = command_id});
+        else
+            client_fail(c, command_id, ERROR_INTERNAL);
+        client_call_answered(c);
+    }
+    mem_free(call);
+}
+
+uint32_t publication_max_bytes(const struct config *config) {
+    uint32_t quarter = config->client_queue_max_size_bytes / 4;
+    return quarter < PUBLICATION_MAX_BYTES ? quarter : PUBLICATION_MAX_BYTES;
+}
+
+static void publish(struct client *c, uint32_t command_id, struct str channel, struct str data) {
+    struct sessions *s = c->sessions;
+    struct publish_call *call = mem_zalloc(sizeof(*call));
+    call->reply = (struct reply){.to = s->mailbox, .done = publish_done};
+    call->call = open_call(c, command_id);
+    metrics_add(s->metrics, METRIC_PUBLISHED, 1);
+    s->broker->ops->publish(s->broker,
+                            msg_create(&(struct msg_parts){
+                                .kind = MSG_PUBLICATION,
+                                .channel = channel,
+                                .data = data,
+                                .user = str_of(c->user),
+                                .client = {c->id, CLIENT_ID_BYTES},
+                                .conn_info = str_of(c->conn_info),
+                            }),
+                            &call->reply);
+}
+
+void client_publish(struct client *c, uint32_t command_id, struct str channel, struct str data) {
+    const struct config *config = c->sessions->config;
+    const struct channel_options *o;
+    struct rules_actor actor = client_actor(c, client_find(c, channel) != NULL);
+
+    if (data.n == 0 || data.n > publication_max_bytes(config)) {
+        client_fail(c, command_id, ERROR_BAD_REQUEST);
+        return;
+    }
+    if (!client_find_options(c, command_id, channel, &o))
+        return;
+    if (!rules_may_publish(&config->rules, o, &actor))
+        client_fail(c, command_id, ERROR_PERMISSION_DENIED);
+    else
+        publish(c, command_id, channel, data);
+}
+
+/* --- presence --------------------------------------------------------------------------------- */
+
+struct presence_call {
+    struct presence_reply presence;
+    struct call call;
+};
+
+static void presence_done(struct reply *r) {
+    struct presence_reply *p = list_entry(r, struct presence_reply, reply);
+    struct presence_call *call = list_entry(p, struct presence_call, presence);
+    struct client *c = waiting(&call->call);
+    uint32_t command_id = call->call.command_id;
+    if (c) {
+        if (r->result == BROKER_OK)
+            c->protocol->event(
+                c,
+                &(struct event){.kind = EVENT_PRESENCE, .command_id = command_id, .presence = p});
+        else
+            client_fail(c, command_id, ERROR_INTERNAL);
+        client_call_answered(c);
+    }
+    presence_reply_fini(p);
+    mem_free(call);
+}
+
+static void ask_presence(struct client *c, uint32_t command_id, struct str channel,
+                         bool wants_members) {
+    struct broker *broker = c->sessions->broker;
+    struct presence_call *call = mem_zalloc(sizeof(*call));
+    call->presence.reply = (struct reply){.to = c->sessions->mailbox, .done = presence_done};
+    call->presence.wants_members = wants_members;
+    call->call = open_call(c, command_id);
+    broker->ops->presence(broker, channel, &call->presence);
+}
+
+void client_presence(struct client *c, uint32_t command_id, struct str channel,
+                     bool wants_members) {
+    const struct rules *rules = &c->sessions->config->rules;
+    const struct channel_options *o;
+    struct rules_actor actor = client_actor(c, client_find(c, channel) != NULL);
+    if (!client_find_options(c, command_id, channel, &o))
+        return;
+    if (!o->presence)
+        client_fail(c, command_id, ERROR_NOT_AVAILABLE);
+    else if (!rules_may_read_presence(rules, o, &actor))
+        client_fail(c, command_id, ERROR_PERMISSION_DENIED);
+    else
+        ask_presence(c, command_id, channel, wants_members);
+}

@@ -1,0 +1,208 @@
+/* See client.h: commands: reading, waiting, limits, and connect with its token.
+ *
+ * Thread: the worker of the client.
+ */
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/session/client.h"
+#include "server/session/sessions.h"
+
+#include <assert.h>
+
+/* How many refused commands are answered, per second and at once, before the client is closed. */
+static const struct rate patience = {.per_s = 10, .burst = 50};
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+static void charge_bytes(struct client *c, size_t n) {
+    const struct config *config = c->sessions->config;
+    const struct rate r = {config->client_bytes_rate_limit, config->client_bytes_rate_burst};
+    c->is_over_bytes = r.per_s && !bucket_take(&c->bytes, r, (uint32_t)n, clock_now_us());
+}
+
+static bool is_over_limit(struct client *c) {
+    const struct config *config = c->sessions->config;
+    const struct rate r = {config->client_command_rate_limit, config->client_command_rate_burst};
+    if (c->is_over_bytes) {
+        metrics_add(c->sessions->metrics, METRIC_LIMITED_BYTES, 1);
+        return true;
+    }
+    if (r.per_s == 0 || bucket_take(&c->commands, r, 1, clock_now_us()))
+        return false;
+    metrics_add(c->sessions->metrics, METRIC_LIMITED_COMMANDS, 1);
+    return true;
+}
+
+bool client_admit(struct client *c, uint32_t command_id) {
+    if (!is_over_limit(c))
+        return true;
+    if (bucket_take(&c->patience, patience, 1, clock_now_us()))
+        client_fail(c, command_id, ERROR_TOO_MANY_REQUESTS);
+    else
+        client_close(c, CLOSE_TOO_MANY_REQUESTS);
+    return false;
+}
+
+/* --- reading and waiting ---------------------------------------------------------------------- */
+
+void client_receive(struct client *c, struct str message) {
+    struct sessions *s = c->sessions;
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    metrics_add(s->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    metrics_add(s->metrics, METRIC_BYTES_RECEIVED, message.n);
+    charge_bytes(c, message.n);
+    if (c->deferred.n == 0) {
+        c->protocol->receive(c, message);
+        return;
+    }
+    /* Reading is paused, but the transport had this one in its buffer already. */
+    if (c->deferred.n > 4u * s->config->websocket_message_size_limit_bytes) {
+        client_close(c, CLOSE_TOO_MANY_REQUESTS);
+        return;
+    }
+    buf_add_char(&c->deferred, '\n');
+    buf_add(&c->deferred, message);
+}
+
+bool client_may_run(const struct client *c, struct str channel) {
+    if (c->open_calls >= CLIENT_CALLS_MAX || c->state == CLIENT_CONNECTING)
+        return false;
+    if (!c->open_calls || !channel.n)
+        return true;
+    const struct subscription *sub = client_find(c, channel);
+    return !sub || sub->state == SUBSCRIPTION_LIVE;
+}
+
+void client_defer(struct client *c, struct str rest) {
+    assert(c->deferred.n == 0);
+    buf_add(&c->deferred, rest);
+    if (!c->is_paused) {
+        c->is_paused = true;
+        c->transport->pause(c->conn, true);
+    }
+}
+
+void client_call_answered(struct client *c) {
+    assert(c->open_calls > 0);
+    c->open_calls--;
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    if (c->deferred.n) {
+        struct buf waiting = c->deferred;
+        c->deferred = (struct buf){0};
+        c->protocol->receive(c, buf_str(&waiting));
+        buf_fini(&waiting);
+    }
+    if (c->is_paused && c->deferred.n == 0 && c->state < CLIENT_CLOSING) {
+        c->is_paused = false;
+        c->transport->pause(c->conn, false);
+    }
+}
+
+void client_fail(struct client *c, uint32_t command_id, enum client_error error) {
+    counter_add(&c->sessions->metrics->errors[error], 1);
+    c->protocol->event(
+        c, &(struct event){.kind = EVENT_ERROR, .command_id = command_id, .error = error});
+}
+
+/* --- connect ---------------------------------------------------------------------------------- */
+
+static bool is_anonymous_allowed(const struct client *c, bool has_token) {
+    const struct config *config = c->sessions->config;
+    if (config->client_insecure)
+        return true;
+    return has_token ? !config->client_disallow_anonymous_connection_tokens
+                     : config->client_allow_anonymous_connect_without_token;
+}
+
+/* Checks the token against the clock and, on a live connection, against its user. */
+static enum token_result verify(struct client *c, struct str token, struct token_claims *claims) {
+    const struct config *config = c->sessions->config;
+    int64_t now_s = clock_wall_ms() / 1000;
+    enum token_result result = token_verify(token, &c->sessions->keys, now_s, claims);
+    if (result == TOKEN_OK && claims->user.n == 0 && !is_anonymous_allowed(c, true)) {
+        claims->fault = "it names no user";
+        result = TOKEN_INVALID;
+    }
+    if (result == TOKEN_OK && claims->expires_at_s && claims->expires_at_s <= now_s) {
+        claims->fault = "expire_at is in the past";
+        result = TOKEN_EXPIRED;
+    }
+    if (result != TOKEN_OK)
+        log_debug("token refused id=%.*s result=%s fault=\"%s\" insecure=%d", CLIENT_ID_BYTES,
+                  c->id, result == TOKEN_EXPIRED ? "expired" : "invalid", claims->fault,
+                  config->client_insecure);
+    return result;
+}
+
+/* Tokens end by the wall clock, timers run by the monotonic one. At most a year. */
+static uint64_t expiry_ms(const struct client *c, int64_t expires_at_s) {
+    static const int64_t year_ms = INT64_C(365) * 24 * 3600 * 1000;
+    int64_t left_ms = expires_at_s ? expires_at_s * 1000 - clock_wall_ms() : 0;
+    if (!expires_at_s || c->sessions->config->client_insecure)
+        return 0;
+    return c->sessions->now_ms + (uint64_t)(left_ms < year_ms ? left_ms : year_ms);
+}
+
+static char *copy_text(struct str s) {
+    return s.n ? mem_strndup(s.p, s.n) : NULL;
+}
+
+/* Takes the identity of a good token. */
+static void become(struct client *c, const struct client_connect *q, struct token_claims *claims) {
+    c->user = copy_text(claims->user);
+    c->conn_info = copy_text(claims->info);
+    client_set_expiry(c, expiry_ms(c, claims->expires_at_s));
+    client_join_all(c, q->command_id, claims->channels, claims->channel_count);
+}
+
+static void connect_with_token(struct client *c, const struct client_connect *q) {
+    struct token_claims claims = {0};
+    switch (verify(c, q->token, &claims)) {
+    case TOKEN_OK:
+        become(c, q, &claims);
+        break;
+    case TOKEN_EXPIRED: /* an error, not a close: the SDK fetches a new token and tries again */
+        c->state = CLIENT_REFUSED;
+        client_fail(c, q->command_id, ERROR_TOKEN_EXPIRED);
+        break;
+    case TOKEN_INVALID:
+        client_close(c, CLOSE_INVALID_TOKEN);
+        break;
+    }
+    token_claims_fini(&claims);
+}
+
+void client_connect(struct client *c, const struct client_connect *q) {
+    if (c->state != CLIENT_NEW)
+        client_close(c, CLOSE_BAD_REQUEST);
+    else if (q->token.n)
+        connect_with_token(c, q);
+    else if (is_anonymous_allowed(c, false))
+        client_join_all(c, q->command_id, NULL, 0);
+    else
+        client_close(c, CLOSE_BAD_REQUEST);
+}
+
+void client_refresh(struct client *c, uint32_t command_id, struct str token) {
+    struct token_claims claims = {0};
+    enum token_result result = verify(c, token, &claims);
+    if (result == TOKEN_OK && !str_equal(claims.user, str_of(c->user)))
+        result = TOKEN_INVALID;
+    if (result == TOKEN_OK) {
+        client_set_expiry(c, expiry_ms(c, claims.expires_at_s));
+        c->protocol->event(c, &(struct event){.kind = EVENT_REFRESHED, .command_id = command_id});
+    } else {
+        client_close(c, result == TOKEN_EXPIRED ? CLOSE_EXPIRED : CLOSE_INVALID_TOKEN);
+    }
+    token_claims_fini(&claims);
+}
+
+uint32_t client_ttl_s(const struct client *c) {
+    uint64_t now_ms = c->sessions->now_ms;
+    if (!c->expires_ms)
+        return 0;
+    return c->expires_ms > now_ms + 1000 ? (uint32_t)((c->expires_ms - now_ms) / 1000) : 1;
+}

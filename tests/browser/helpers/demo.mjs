@@ -1,0 +1,142 @@
+/* Debian's Chromium on the demo page, as visitors: one browser, a context (cookies, storage) each.
+ *
+ *   const browser = await launchBrowser();
+ *   const ann = await visit(browser, server, { name: 'Ann' });      connected, and named
+ *   await ann.say('Hello'); await ann.sees('Hello'); await ann.phase('connected');
+ *   ann.page                                                        playwright's page, for all the rest
+ *   ann.assertQuiet();                                              no error on the console so far
+ *
+ * A console error fails the test unless the visitor was told to expect it (`expected`, regular
+ * expressions; a browser reports each refused connection there). So does a request to anywhere but the
+ * server under test.
+ */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { chromium } from 'playwright-core';
+import { deadline, root } from '../../integration/helpers/server.mjs';
+
+const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+               '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export const SERVER_GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INTERNET_DISCONNECTED|closed before receiving a handshake/;
+export const SDK = '**/node_modules/centrifuge/dist/centrifuge.js';
+
+export function launchBrowser() {
+  return chromium.launch({ executablePath: process.env.CARILLON_CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+}
+
+/* The configuration of `./dev run`, with the demo's folder where this checkout is. */
+export function demoConfig(change = () => {}) {
+  assert.ok(fs.existsSync(path.join(root, 'web-demo/node_modules/centrifuge/dist/centrifuge.js')),
+            'the SDK is not installed: npm install in web-demo/');
+  const config = JSON.parse(fs.readFileSync(path.join(root, 'deploy/demo.json'), 'utf8'));
+  config.demo.path = path.join(root, 'web-demo');
+  change(config);
+  return config;
+}
+
+/* Pages that visitors left behind, clean: a new browser context costs more than most tests. */
+const spare = [];
+
+class Visitor {
+  problems = [];
+
+  constructor(page, { origin, expected, isUsual }) {
+    Object.assign(this, { page, origin, expected, isUsual });
+    page.setDefaultTimeout(deadline(8000));
+    this.listeners = {
+      console: (message) => message.type() === 'error' && this.#note(message.text()),
+      pageerror: (error) => this.#note(error.stack ?? error.message),
+      request: (request) => this.#check(new URL(request.url())),
+    };
+    for (const [event, listener] of Object.entries(this.listeners))
+      page.on(event, listener);
+  }
+
+  #note(text) {
+    if (!this.expected.some((regex) => regex.test(text)))
+      this.problems.push(text);
+  }
+
+  #check(url) {
+    if (url.protocol.startsWith('http') && url.origin !== this.origin)
+      this.problems.push(`a request to ${url}`);
+  }
+
+  phase(phase) {
+    return this.page.locator(`#status[data-phase="${phase}"]`).waitFor();
+  }
+
+  async rename(name) {
+    await this.page.fill('#name', name);
+    await this.page.press('#name', 'Enter');
+  }
+
+  async say(text) {
+    await this.page.fill('#text', text);
+    await this.page.press('#text', 'Enter');
+  }
+
+  /* The system's preference changes, and the page follows. */
+  async systemIs(colorScheme) {
+    await this.page.emulateMedia({ colorScheme });
+    await this.page.locator(`html[data-theme="${colorScheme}"]`).waitFor();
+  }
+
+  /* A message in the log, that is: one the server sent. */
+  message(text) {
+    return this.page.locator('#log .words', { hasText: text });
+  }
+
+  async sees(text) {
+    await this.message(text).first().waitFor();
+    assert.equal(await this.message(text).count(), 1, `"${text}" is there once`);
+  }
+
+  /* Nothing waits to be sent. */
+  async isSent() {
+    await this.page.waitForFunction(() => document.querySelectorAll('#outbox li').length === 0);
+  }
+
+  words() {
+    return this.page.locator('#log .words').allTextContents();
+  }
+
+  assertQuiet() {
+    assert.deepEqual(this.problems, [], 'errors on the console');
+  }
+
+  async leave() {
+    this.assertQuiet();
+    if (!this.isUsual)
+      return void await this.page.context().close();
+    for (const [event, listener] of Object.entries(this.listeners))
+      this.page.off(event, listener);
+    await this.page.unrouteAll();
+    await this.page.evaluate(() => [localStorage, sessionStorage].forEach((storage) => storage.clear()));
+    await this.page.goto('about:blank');
+    spare.push(this.page);
+  }
+}
+
+/* Opens the page. Options: name, room, expected, hasSdk (true), hasClock (a clock the test can turn), and
+ * those of a browser context. */
+export async function visit(browser, server, options = {}) {
+  const { name, room = 'lobby', expected = [], hasSdk = true, hasClock = false, ...context } = options;
+  const isUsual = !hasClock && Object.keys(context).length === 0;
+  const page = (isUsual && spare.pop())
+    || await (await browser.newContext({ viewport: { width: 1000, height: 700 }, ...context })).newPage();
+  const visitor = new Visitor(page, {
+    isUsual, origin: server.url, expected: hasSdk ? expected : [...expected, /Failed to load resource/],
+  });
+  if (!hasSdk)
+    await page.route(SDK, (route) => route.fulfill({ status: 404, body: 'not found' }));
+  if (hasClock)
+    await page.clock.install();
+  await page.goto(`${server.url}/#room=${encodeURIComponent(room)}`);
+  await visitor.phase('connected');
+  if (name)
+    await visitor.rename(name);
+  return visitor;
+}

@@ -1,0 +1,619 @@
+/* What a client does in channels: subscribe, wait for the broker, publish, leave. The broker is a stub that
+ * answers when the test says so.
+ *
+ * Thread: main. Owns: nothing.
+ */
+#include "server/session/client_channels.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/plain_protocol.h"
+
+static int start(void **state) {
+    (void)state;
+    bench_start(stub_broker_create);
+    return 0;
+}
+
+static int stop(void **state) {
+    (void)state;
+    bench_stop();
+    return 0;
+}
+
+static struct hub_channel *find_channel(const char *name) {
+    return hub_find(&bench.sessions.hub, str_of(name), map_hash(str_of(name)));
+}
+
+static void expect_attached(const char *name, bool is_attached) {
+    assert_int_equal(stub_find(stub(), str_of(name)) != NULL, is_attached);
+    assert_int_equal(find_channel(name) != NULL, is_attached);
+}
+
+/* --- subscribe -------------------------------------------------------------------------------- */
+
+static void a_subscribe_waits_until_the_broker_confirms(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub news");
+    turn();
+    expect_lines(w, "");
+    assert_int_equal(stub()->call_count, 1);
+    assert_string_equal(list_entry(stub()->calls.next, struct stub_call, link)->channel, "news");
+    answer();
+    expect_lines(w, "2 subscribed\n");
+    assert_int_equal(metric(METRIC_SUBSCRIPTIONS), 1);
+    assert_int_equal(metric(METRIC_CHANNELS), 1);
+}
+
+static void a_worker_attaches_a_channel_once(void **state) {
+    (void)state;
+    struct wire *a = open_connected(), *b = open_connected();
+    say(a, "2 sub news");
+    say(b, "2 sub news");
+    assert_int_equal(stub()->call_count, 1);
+    answer();
+    expect_lines(a, "2 subscribed\n");
+    expect_lines(b, "2 subscribed\n");
+    struct wire *c = open_connected();
+    say(c, "2 sub news"); /* confirmed already: answered at once */
+    turn();
+    expect_lines(c, "2 subscribed\n");
+    assert_int_equal(stub()->attaches_total, 1);
+}
+
+static void the_last_to_leave_detaches(void **state) {
+    (void)state;
+    struct wire *a = open_subscribed("news"), *b = open_subscribed("news");
+    say(a, "3 unsub news");
+    turn();
+    expect_lines(a, "3 unsubscribed\n");
+    expect_attached("news", true);
+    wire_gone(b, CLOSE_PEER);
+    expect_attached("news", false);
+    assert_int_equal(stub()->detaches_total, 1);
+    assert_int_equal(metric(METRIC_SUBSCRIPTIONS), 0);
+    assert_int_equal(metric(METRIC_CHANNELS), 0);
+}
+
+static void leaving_and_coming_back_attaches_anew(void **state) {
+    (void)state;
+    struct wire *w = open_subscribed("news");
+    say(w, "3 unsub news\n4 sub news");
+    answer();
+    expect_lines(w, "3 unsubscribed\n4 subscribed\n");
+    assert_int_equal(stub()->attaches_total, 2);
+    arrives("news", "hello");
+    turn();
+    expect_lines(w, "news hello\n");
+}
+
+static void messages_that_come_while_it_waits_come_after_the_reply_in_order(void **state) {
+    (void)state;
+    struct wire *a = open_connected(), *b = open_connected();
+    say(a, "2 sub news");
+    arrives("news", "1");
+    say(b, "2 sub news");
+    arrives("news", "2");
+    arrives("other", "x");
+    arrives("news", "3");
+    turn();
+    expect_lines(a, "");
+    answer();
+    arrives("news", "4");
+    turn();
+    expect_lines(a, "2 subscribed\nnews 1\nnews 2\nnews 3\nnews 4\n");
+    expect_lines(b, "2 subscribed\nnews 2\nnews 3\nnews 4\n");
+}
+
+static void who_waits_longer_than_the_bound_is_closed_as_slow(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub news");
+    for (int i = 0; i < HELD_MAX_COUNT; i++)
+        arrives("news", "x");
+    assert_int_equal(w->client->state, CLIENT_CONNECTED);
+    arrives("news", "x");
+    turn();
+    expect_lines(w, "bye slow\n");
+    answer(); /* nobody is left: detached again */
+    expect_attached("news", false);
+}
+
+static void what_waits_is_bounded_in_bytes_too(void **state) {
+    (void)state;
+    static char data[100001];
+    struct wire *w = open_connected();
+    memset(data, 'x', sizeof(data) - 1);
+    say(w, "2 sub news");
+    for (int i = 0; i < HELD_MAX_BYTES / 100000 + 1; i++)
+        arrives("news", data);
+    assert_int_equal(w->client->state, CLIENT_CONNECTED);
+    arrives("news", data);
+    turn();
+    expect_lines(w, "bye slow\n");
+    answer();
+}
+
+static void what_waited_may_be_too_much_for_the_queue(void **state) {
+    (void)state;
+    struct wire *slow = open_connected(), *fine = open_connected();
+    bench.config->client_queue_max_size_bytes = 1000;
+    say(slow, "2 sub news");
+    for (int i = 0; i < 200; i++)
+        arrives("news", "12345");
+    say(fine, "2 sub news");
+    answer();
+    expect_lines(slow, "bye slow\n");
+    expect_lines(fine, "2 subscribed\n");
+    arrives("news", "on");
+    turn();
+    expect_lines(fine, "news on\n");
+}
+
+/* --- the broker fails ------------------------------------------------------------------------- */
+
+static void a_failed_attach_fails_all_who_wait_and_a_retry_works(void **state) {
+    (void)state;
+    struct wire *a = open_connected(), *b = open_connected();
+    say(a, "2 sub news");
+    say(b, "3 sub news");
+    refuse();
+    expect_lines(a, "2 error internal server error\n");
+    expect_lines(b, "3 error internal server error\n");
+    expect_attached("news", false);
+    assert_int_equal(fanout_channel_count(bench.fanout), 0);
+    assert_int_equal(a->client->subscription_count, 0);
+    say(a, "4 sub news");
+    answer();
+    expect_lines(a, "4 subscribed\n");
+}
+
+static void an_attach_without_answer_fails_like_one_refused(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub news");
+    stub_answer_at(stub(), 0, BROKER_UNKNOWN);
+    turn();
+    expect_lines(w, "2 error internal server error\n");
+    expect_attached("news", false);
+}
+
+static void messages_held_for_a_failed_subscribe_are_dropped(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub news");
+    arrives("news", "1");
+    refuse();
+    expect_lines(w, "2 error internal server error\n");
+}
+
+/* The retry was sent before the first attempt had failed: it runs in the very answer, and the channel must
+ * survive that answer. */
+static void a_retry_that_waited_behind_the_failure_attaches_again(void **state) {
+    (void)state;
+    struct wire *a = open_connected(), *b = open_connected();
+    say(a, "2 sub news\n3 sub news");
+    say(b, "2 sub news\n3 sub news");
+    refuse();
+    expect_lines(a, "2 error internal server error\n");
+    expect_lines(b, "2 error internal server error\n");
+    assert_int_equal(stub()->call_count, 1);
+    arrives("news", "1");
+    answer();
+    expect_lines(a, "3 subscribed\nnews 1\n");
+    expect_lines(b, "3 subscribed\nnews 1\n");
+    assert_int_equal(find_channel("news")->pin_count, 0);
+}
+
+/* --- leaving while waiting -------------------------------------------------------------------- */
+
+static void a_channel_nobody_waits_for_any_more_is_detached_when_confirmed(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub news");
+    wire_gone(w, CLOSE_PEER);
+    turn(); /* its memory is gone, the call is open */
+    assert_non_null(find_channel("news"));
+    answer();
+    expect_attached("news", false);
+    assert_int_equal(stub()->detaches_total, 1);
+}
+
+static void a_channel_nobody_waits_for_any_more_is_forgotten_when_refused(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub news");
+    wire_gone(w, CLOSE_PEER);
+    turn();
+    refuse();
+    expect_attached("news", false);
+    assert_int_equal(stub()->detaches_total, 0);
+}
+
+static void one_of_two_who_wait_may_go(void **state) {
+    (void)state;
+    for (int who = 0; who < 2; who++) {
+        struct wire *w[2] = {open_connected(), open_connected()};
+        say(w[0], "2 sub news");
+        say(w[1], "2 sub news");
+        wire_gone(w[who], CLOSE_PEER);
+        turn();
+        answer();
+        expect_lines(w[1 - who], "2 subscribed\n");
+        assert_int_equal(find_channel("news")->sub_count, 1);
+        wire_gone(w[1 - who], CLOSE_PEER);
+        expect_attached("news", false);
+    }
+}
+
+static void who_is_closed_while_waiting_gets_no_reply(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub news\n3 unsub news");
+    client_close(w->client, CLOSE_SHUTDOWN);
+    answer();
+    expect_lines(w, "bye shutdown\n");
+    expect_attached("news", false);
+}
+
+static void a_newcomer_joins_those_who_wait_for_a_deserted_channel(void **state) {
+    (void)state;
+    struct wire *first = open_connected(), *second = open_connected();
+    say(first, "2 sub news");
+    wire_gone(first, CLOSE_PEER);
+    say(second, "2 sub news");
+    assert_int_equal(stub()->call_count, 1);
+    answer();
+    expect_lines(second, "2 subscribed\n");
+    expect_attached("news", true);
+}
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+static void names_are_checked(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 sub nowhere:news\n3 pub nowhere:news x\n4 sub n\xc3\xa4h\n5 pub n\xc3\xa4h x");
+    turn();
+    expect_lines(w, "2 error unknown channel\n3 error unknown channel\n"
+                    "4 error bad request\n5 error bad request\n");
+    assert_int_equal(stub()->attaches_total + stub()->publishes_total, 0);
+}
+
+static void permissions_are_checked(void **state) {
+    (void)state;
+    struct channel_options *o = &bench.config->rules.without_namespace;
+    struct wire *w = open_connected();
+    bench.config->rules.is_insecure = false;
+    say(w, "2 sub news\n3 pub news x");
+    turn();
+    expect_lines(w, "2 error permission denied\n3 error permission denied\n");
+    o->allow_subscribe_for_client = o->allow_subscribe_for_anonymous = true;
+    o->allow_publish_for_subscriber = o->allow_publish_for_anonymous = true;
+    say(w, "4 pub news x\n5 sub news");
+    answer();
+    expect_lines(w, "4 error permission denied\n5 subscribed\n");
+    say(w, "6 pub news x"); /* as a subscriber */
+    answer();
+    expect_lines(w, "news x\n6 published\n");
+    say(w, "7 sub $private");
+    turn();
+    expect_lines(w, "7 error permission denied\n");
+}
+
+static void a_channel_is_subscribed_once(void **state) {
+    (void)state;
+    struct wire *w = open_subscribed("news");
+    say(w, "3 sub news");
+    turn();
+    expect_lines(w, "3 error already subscribed\n");
+    assert_int_equal(find_channel("news")->sub_count, 1);
+}
+
+static void subscriptions_are_limited(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    bench.config->client_channel_limit = 2;
+    say(w, "2 sub a\n3 sub b\n4 sub c");
+    turn();
+    expect_lines(w, "4 error limit exceeded\n");
+    answer();
+    answer();
+    expect_lines(w, "2 subscribed\n3 subscribed\n");
+    say(w, "5 unsub a\n6 sub c");
+    answer();
+    expect_lines(w, "5 unsubscribed\n6 subscribed\n");
+}
+
+static void unsubscribing_from_nothing_is_fine(void **state) {
+    (void)state;
+    struct wire *w = open_connected();
+    say(w, "2 unsub news");
+    turn();
+    expect_lines(w, "2 unsubscribed\n");
+}
+
+static void a_client_is_found_in_its_channels_only(void **state) {
+    (void)state;
+    struct wire *a = open_subscribed("a"), *b = open_subscribed("b");
+    assert_non_null(client_find(a->client, STR("a")));
+    assert_null(client_find(a->client, STR("b")));
+    assert_null(client_find(b->client, STR("a")));
+    assert_null(client_find(b->client, STR("c")));
+}
+
+/* --- joins and leaves ------------------------------------------------------------------------- */
+
+static void announce_members(void) {
+    bench.config->rules.without_namespace.join_leave = true;
+}
+
+static void who_asks_is_told_of_joins_and_leaves(void **state) {
+    (void)state;
+    announce_members();
+    struct wire *asks = open_connected(), *does_not = open_subscribed("news");
+    say(asks, "2 sub news joins");
+    turn();
+    expect_lines(asks, "2 subscribed\nnews joined\n"); /* its own */
+    struct wire *third = open_subscribed("news");
+    arrives("news", "hello");
+    turn();
+    expect_lines(asks, "news joined\nnews hello\n");
+    wire_gone(third, CLOSE_PEER);
+    turn();
+    expect_lines(asks, "news left\n");
+    expect_lines(does_not, "news hello\n");
+}
+
+static void where_it_is_forced_everybody_is_told(void **state) {
+    (void)state;
+    announce_members();
+    bench.config->rules.without_namespace.force_push_join_leave = true;
+    struct wire *w = open_connected();
+    say(w, "2 sub news");
+    answer();
+    expect_lines(w, "2 subscribed\nnews joined\n");
+}
+
+static void who_may_not_see_who_is_there_is_not_told(void **state) {
+    (void)state;
+    struct channel_options *o = &bench.config->rules.without_namespace;
+    announce_members();
+    bench.config->rules.is_insecure = false;
+    o->allow_subscribe_for_client = o->allow_subscribe_for_anonymous = true;
+    struct wire *w = open_connected();
+    say(w, "2 sub news joins");
+    answer();
+    expect_lines(w, "2 subscribed\n");
+}
+
+static void joins_that_come_while_it_waits_are_for_those_who_asked(void **state) {
+    (void)state;
+    struct wire *asks = open_connected(), *does_not = open_connected();
+    announce_members();
+    say(asks, "2 sub news joins");
+    say(does_not, "2 sub news");
+    for (int i = 0; i < 2; i++) {
+        struct msg *m = msg_create(&(struct msg_parts){
+            .kind = i ? MSG_LEAVE : MSG_JOIN, .channel = STR("news"), .client = STR("x")});
+        fanout_post(bench.fanout, m);
+        msg_unref(m);
+    }
+    arrives("news", "1");
+    stub_answer(stub());
+    take_mail();
+    flush();
+    struct str news = wire_news(asks);
+    assert_true(str_starts(news, STR("2 subscribed\nnews joined\nnews left\nnews 1\n")));
+    expect_lines(does_not, "2 subscribed\nnews 1\n");
+    turn();
+}
+
+static void every_way_out_is_a_leave(void **state) {
+    (void)state;
+    announce_members();
+    bench.config->rules.without_namespace.presence = true;
+    struct wire *watcher = open_connected();
+    say(watcher, "2 sub news joins");
+    answer();
+    wire_news(watcher);
+    struct wire *w[4];
+    for (int i = 0; i < 4; i++)
+        w[i] = open_subscribed("news");
+    assert_int_equal(stub()->members.member_count, 5);
+    wire_news(watcher);
+    say(w[0], "3 unsub news");
+    client_close(w[1]->client, CLOSE_SHUTDOWN);
+    wire_gone(w[2], CLOSE_LOST);
+    w[3]->is_dead = true;
+    say(w[3], "5 nothing");
+    turn();
+    turn();
+    expect_lines(watcher, "news left\nnews left\nnews left\nnews left\n");
+    assert_int_equal(stub()->members.member_count, 1);
+}
+
+static void who_never_was_in_does_not_leave(void **state) {
+    (void)state;
+    announce_members();
+    bench.config->rules.without_namespace.presence = true;
+    struct wire *failed = open_connected(), *gone = open_connected();
+    say(failed, "2 sub news");
+    say(gone, "2 sub news");
+    wire_gone(gone, CLOSE_PEER);
+    refuse(); /* the stub checks that each leave had its join */
+    expect_lines(failed, "2 error internal server error\n");
+    assert_int_equal(stub()->members.member_count, 0);
+}
+
+/* --- subscriptions of the token --------------------------------------------------------------- */
+
+static struct wire *connect_to(const struct str *channels, size_t count) {
+    struct wire *w = wire_open(&plain_protocol);
+    client_join_all(w->client, 1, channels, count);
+    turn();
+    return w;
+}
+
+static const struct str two[] = {{"a", 1}, {"b", 1}};
+
+static void connect_is_answered_when_all_its_channels_are_confirmed(void **state) {
+    (void)state;
+    struct wire *w = connect_to(two, 2);
+    assert_int_equal(w->client->state, CLIENT_CONNECTING);
+    arrives("b", "1");
+    arrives("a", "2");
+    stub_answer_at(stub(), 1, BROKER_OK);
+    turn();
+    arrives("b", "3");
+    turn();
+    expect_lines(w, "");
+    answer();
+    expect_lines(w, "1 connected\na 2\nb 1\nb 3\n");
+    assert_int_equal(w->client->open_calls, 0);
+}
+
+static void channels_that_are_confirmed_already_need_no_waiting(void **state) {
+    (void)state;
+    open_subscribed("a");
+    open_subscribed("b");
+    struct wire *w = connect_to(two, 2);
+    expect_lines(w, "1 connected\n");
+    arrives("a", "1");
+    turn();
+    expect_lines(w, "a 1\n");
+}
+
+static void a_channel_named_twice_is_subscribed_once(void **state) {
+    (void)state;
+    const struct str same[] = {STR("a"), STR("a"), STR("b"), STR("a")};
+    struct wire *w = connect_to(same, 4);
+    answer();
+    answer();
+    expect_lines(w, "1 connected\n");
+    assert_int_equal(w->client->subscription_count, 2);
+}
+
+static void commands_wait_until_it_is_connected(void **state) {
+    (void)state;
+    struct wire *w = wire_open(&plain_protocol);
+    client_join_all(w->client, 1, two, 1);
+    client_defer(w->client, STR("5 nothing\n6 unsub a"));
+    assert_true(w->is_paused);
+    answer();
+    expect_lines(w, "1 connected\n5 ok\n6 unsubscribed\n");
+    assert_false(w->is_paused);
+}
+
+static void connect_fails_when_one_of_its_channels_does(void **state) {
+    (void)state;
+    for (size_t which = 0; which < 2; which++) {
+        struct wire *w = connect_to(two, 2);
+        stub_answer_at(stub(), which, BROKER_UNAVAILABLE);
+        turn();
+        expect_lines(w, "1 error internal server error\n");
+        assert_int_equal(w->client->state, CLIENT_REFUSED);
+        assert_int_equal(w->client->subscription_count, 0);
+        answer(); /* the other one, too late */
+        expect_lines(w, "");
+        assert_int_equal(stub()->attached_count, 0);
+        say(w, "2 sub a");
+        turn();
+        expect_lines(w, "bye bad request\n");
+    }
+}
+
+static void connect_fails_for_a_channel_that_cannot_be(void **state) {
+    (void)state;
+    const struct str bad[] = {STR("a"), STR("no:such")};
+    struct wire *w = connect_to(bad, 2);
+    expect_lines(w, "1 error unknown channel\n");
+    assert_int_equal(w->client->state, CLIENT_REFUSED);
+    answer();
+    assert_int_equal(stub()->attached_count, 0);
+    pass_ms(11000);
+    expect_lines(w, "bye stale\n");
+}
+
+static void a_token_may_not_name_more_channels_than_the_limit(void **state) {
+    (void)state;
+    bench.config->client_channel_limit = 1;
+    struct wire *w = connect_to(two, 2);
+    expect_lines(w, "bye channel limit\n");
+}
+
+static void who_goes_while_connecting_leaves_nothing(void **state) {
+    (void)state;
+    struct wire *w = connect_to(two, 2);
+    answer();
+    wire_gone(w, CLOSE_PEER);
+    answer();
+    assert_int_equal(stub()->attached_count, 0);
+    assert_int_equal(bench.sessions.hub.channels.count, 0);
+}
+
+/* What was held for the first channel is too much: the client closes, which takes the second one away while
+ * both go live. */
+static void what_was_held_for_a_connecting_client_may_be_too_much(void **state) {
+    (void)state;
+    bench.config->client_queue_max_size_bytes = 1000;
+    struct wire *w = connect_to(two, 2);
+    for (int i = 0; i < 200; i++)
+        arrives("a", "1234567890");
+    answer();
+    answer();
+    expect_lines(w, "bye slow\n");
+    assert_int_equal(stub()->attached_count, 0);
+}
+
+#define CHANNEL_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CHANNEL_TEST(a_subscribe_waits_until_the_broker_confirms),
+        CHANNEL_TEST(a_worker_attaches_a_channel_once),
+        CHANNEL_TEST(the_last_to_leave_detaches),
+        CHANNEL_TEST(leaving_and_coming_back_attaches_anew),
+        CHANNEL_TEST(messages_that_come_while_it_waits_come_after_the_reply_in_order),
+        CHANNEL_TEST(who_waits_longer_than_the_bound_is_closed_as_slow),
+        CHANNEL_TEST(what_waits_is_bounded_in_bytes_too),
+        CHANNEL_TEST(what_waited_may_be_too_much_for_the_queue),
+        CHANNEL_TEST(a_failed_attach_fails_all_who_wait_and_a_retry_works),
+        CHANNEL_TEST(an_attach_without_answer_fails_like_one_refused),
+        CHANNEL_TEST(messages_held_for_a_failed_subscribe_are_dropped),
+        CHANNEL_TEST(a_retry_that_waited_behind_the_failure_attaches_again),
+        CHANNEL_TEST(a_channel_nobody_waits_for_any_more_is_detached_when_confirmed),
+        CHANNEL_TEST(a_channel_nobody_waits_for_any_more_is_forgotten_when_refused),
+        CHANNEL_TEST(one_of_two_who_wait_may_go),
+        CHANNEL_TEST(who_is_closed_while_waiting_gets_no_reply),
+        CHANNEL_TEST(a_newcomer_joins_those_who_wait_for_a_deserted_channel),
+        CHANNEL_TEST(names_are_checked),
+        CHANNEL_TEST(permissions_are_checked),
+        CHANNEL_TEST(a_channel_is_subscribed_once),
+        CHANNEL_TEST(subscriptions_are_limited),
+        CHANNEL_TEST(unsubscribing_from_nothing_is_fine),
+        CHANNEL_TEST(a_client_is_found_in_its_channels_only),
+        CHANNEL_TEST(who_asks_is_told_of_joins_and_leaves),
+        CHANNEL_TEST(where_it_is_forced_everybody_is_told),
+        CHANNEL_TEST(who_may_not_see_who_is_there_is_not_told),
+        CHANNEL_TEST(joins_that_come_while_it_waits_are_for_those_who_asked),
+        CHANNEL_TEST(every_way_out_is_a_leave),
+        CHANNEL_TEST(who_never_was_in_does_not_leave),
+        CHANNEL_TEST(connect_is_answered_when_all_its_channels_are_confirmed),
+        CHANNEL_TEST(channels_that_are_confirmed_already_need_no_waiting),
+        CHANNEL_TEST(a_channel_named_twice_is_subscribed_once),
+        CHANNEL_TEST(commands_wait_until_it_is_connected),
+        CHANNEL_TEST(connect_fails_when_one_of_its_channels_does),
+        CHANNEL_TEST(connect_fails_for_a_channel_that_cannot_be),
+        CHANNEL_TEST(a_token_may_not_name_more_channels_than_the_limit),
+        CHANNEL_TEST(who_goes_while_connecting_leaves_nothing),
+        CHANNEL_TEST(what_was_held_for_a_connecting_client_may_be_too_much),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

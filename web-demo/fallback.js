@@ -1,0 +1,94 @@
+/* The same link without the SDK: reads Carillon's JSON protocol from a WebSocket, publishes with fetch.
+ *
+ * For a page whose npm package is not installed, and to show how little the protocol asks for: one JSON
+ * object per line; {"id":1,"connect":{}} first, then {"id":2,"subscribe":{"channel":"x"}}; a publication
+ * is {"push":{"channel":"x","pub":{"data":…}}}; an empty object is a ping and is answered with one.
+ * It does not recover missed messages and knows no tokens: that is what the SDK is for.
+ */
+const final = (code) => (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
+
+export class FallbackLink {
+  speaks = 'a few lines of WebSocket and fetch (no SDK)';
+
+  constructor(url, api, onState) {
+    Object.assign(this, { url, api, onState, rooms: new Map(), asked: new Map(), attempt: 0, id: 0, last: Promise.resolve() });
+  }
+
+  connect() {
+    clearTimeout(this.timer);
+    const state = { phase: this.lost ? 'reconnecting' : 'connecting', ...this.lost, attempt: this.attempt + 1 };
+    this.onState({ ...state, since: Date.now() });
+    this.socket = new WebSocket(this.url);
+    this.socket.onopen = () => this.#send({ connect: { name: 'carillon-demo-fallback' } });
+    this.socket.onmessage = ({ data }) => data.split('\n').filter(Boolean).forEach((line) => this.#take(JSON.parse(line)));
+    this.socket.onclose = ({ code, reason }) => this.#closed(code, reason || 'transport closed');
+  }
+
+  join(channel, handlers) {
+    this.rooms.set(channel, handlers);
+    if (this.isConnected) this.#send({ subscribe: { channel } });
+    return {
+      publish: (data) => (this.last = this.last.catch(() => {}).then(() => this.#post(channel, data))),
+      leave: () => {
+        this.rooms.delete(channel);
+        if (this.isConnected) this.#send({ unsubscribe: { channel } });
+      },
+    };
+  }
+
+  #send(command) {
+    this.id += 1;
+    if (command.subscribe) this.asked.set(this.id, command.subscribe.channel);
+    this.socket.send(JSON.stringify({ id: this.id, ...command }));
+  }
+
+  #take(reply) {
+    clearTimeout(this.watchdog);
+    this.watchdog = setTimeout(() => this.socket.close(), this.silenceMs ?? 35000);
+    if (Object.keys(reply).length === 0) this.socket.send('{}');
+    if (reply.connect) this.#connected(reply.connect);
+    if (reply.error) this.#refused(this.asked.get(reply.id), reply.error);
+    const { channel, pub, unsubscribe } = reply.push ?? {};
+    if (pub) this.rooms.get(channel)?.onData(pub.data);
+    if (unsubscribe) this.#refused(channel, { code: unsubscribe.code, message: unsubscribe.reason });
+  }
+
+  #connected({ client, ping }) {
+    Object.assign(this, { isConnected: true, attempt: 0, lost: null, silenceMs: ping ? (ping + 10) * 1000 : 2 ** 31 - 1 });
+    this.onState({ phase: 'connected', transport: 'websocket + fetch', client });
+    for (const channel of this.rooms.keys()) this.#send({ subscribe: { channel } });
+  }
+
+  #refused(channel, error) {
+    if (channel) this.rooms.get(channel)?.onRefused(error);
+    else this.socket.close();
+  }
+
+  #closed(code, reason) {
+    clearTimeout(this.watchdog);
+    this.isConnected = false;
+    if (final(code)) {
+      this.lost = null;
+      return this.onState({ phase: 'disconnected', code, reason });
+    }
+    this.lost = { code, reason };
+    this.attempt += 1;
+    const delayMs = Math.min(6000, 400 * 2 ** this.attempt) * (0.5 + Math.random() / 2);
+    this.timer = setTimeout(() => this.connect(), delayMs);
+    this.onState({ phase: 'reconnecting', code, reason, attempt: this.attempt, retryAt: Date.now() + delayMs });
+  }
+
+  /* One at a time: parallel requests may overtake each other. */
+  async #post(channel, data) {
+    const request = {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ channel, data }),
+      signal: AbortSignal.timeout(5000),
+    };
+    const response = await fetch(`${this.api}publish`, request);
+    if (!response.ok) throw { code: response.status, message: response.statusText || 'refused' };
+    const { error } = await response.json();
+    if (error) throw error;
+  }
+}
