@@ -179,9 +179,11 @@ static enum outcome run_command(struct client *c, struct json_value text) {
         return WAITS;
     if (!is_first && c->state != CLIENT_CONNECTED)
         return BROKEN;
-    if (!is_first && !client_admit(c, q.id))
+    if (!is_first && !c->is_admitted && !client_admit(c, q.id))
         return RAN;
-    return handlers[q.kind](c, &q);
+    enum outcome outcome = handlers[q.kind](c, &q);
+    c->is_admitted = outcome == WAITS; /* it comes again, and is charged once */
+    return outcome;
 }
 
 static void receive(struct client *c, struct str message) {

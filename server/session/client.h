@@ -92,6 +92,7 @@ struct client {
     bool owes_pong : 1;
     bool is_paused : 1;
     bool has_farewell : 1;  /* queued or written: nothing may follow */
+    bool is_admitted : 1;   /* the command that waits was within the limits */
     bool is_over_bytes : 1; /* the message in hand exceeds the limit on bytes */
     bool is_finished : 1;   /* the farewell is written */
     const struct transport_ops *transport;

@@ -217,6 +217,25 @@ test('a room that cannot be joined says so', async () => {
   await closed.stop();
 });
 
+test('a connection that is refused for good says why and offers to try again', async () => {
+  const strict = await startServer({ config: demoConfig(({ client }) => {
+    client.allow_anonymous_connect_without_token = false;
+  }) });
+  const visitors = await Promise.all([true, false].map((hasSdk) =>
+    visit(browser, strict, { hasSdk, phase: 'disconnected', expected: [SERVER_GONE] })));
+  for (const { page } of visitors)
+    assert.match(await page.innerText('#alert'), /^Disconnected: bad request \(3501\)\.\s*Reconnect$/);
+  await strict.stop();
+  const open = await startServer({ config: demoConfig(), port: strict.port });
+  for (const visitor of visitors) {
+    await visitor.page.click('#alert-act');
+    await visitor.phase('connected');
+    assert.ok(await visitor.page.locator('#alert').isHidden());
+    await visitor.leave();
+  }
+  await open.stop();
+});
+
 test('without the SDK the page tells how to install it, and chats over fetch', async () => {
   const ann = await visit(browser, server, { room: 'plain', name: 'Ann', hasSdk: false });
   const ben = await visit(browser, server, { room: 'plain', name: 'Ben' });

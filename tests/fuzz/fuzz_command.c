@@ -17,7 +17,16 @@
 #include "tests/unit/session_testing.h"
 #include "tests/unit/ws_frames.h"
 
-enum { OPTION_LISTENER = 1, OPTION_SMALL_QUEUE = 2, OPTION_FAILS = 4, OPTION_WAITS = 8, OPTION_PING = 16 };
+enum {
+    OPTION_LISTENER = 1,    /* somebody else is in channel "a" */
+    OPTION_SMALL_QUEUE = 2, /* and few channels */
+    OPTION_FAILS = 4,       /* the broker does, now and then */
+    OPTION_WAITS = 8,       /* it takes its time */
+    OPTION_PING = 16,       /* a pong is owed */
+    OPTION_MEMBERS = 32,    /* presence, joins and leaves */
+    OPTION_LIMITS = 64,     /* on commands and bytes */
+    OPTION_TOKEN = 128,     /* comes with a token that names channels "a" and "b" */
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -105,6 +114,23 @@ static void settle(void) {
     }
 }
 
+static void set_options(uint8_t options) {
+    struct config *c = bench.config;
+    c->client_queue_max_size_bytes = options & OPTION_SMALL_QUEUE ? 4096 : 1 << 20;
+    c->client_channel_limit = options & OPTION_SMALL_QUEUE ? 3 : 128;
+    c->rules.without_namespace.presence = options & OPTION_MEMBERS;
+    c->rules.without_namespace.join_leave = options & OPTION_MEMBERS;
+    c->client_command_rate_limit = options & OPTION_LIMITS ? 5 : 0;
+    c->client_bytes_rate_limit = options & OPTION_LIMITS ? 1000 : 0;
+}
+
+static struct wire *open_with_token(void) {
+    static const struct str channels[] = {{"a", 1}, {"b", 1}};
+    struct wire *w = wire_open(&protocol_centrifugo_ws);
+    client_join_all(w->client, 1, channels, 2);
+    return w;
+}
+
 static struct wire *open_connected(void) {
     struct wire *w = wire_open(&protocol_centrifugo_ws);
     say(w, "{\"id\":1,\"connect\":{}}");
@@ -145,15 +171,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct wire *listener = NULL;
     if (!bench.config)
         bench_start(stub_broker_create);
-    bench.config->client_queue_max_size_bytes = options & OPTION_SMALL_QUEUE ? 4096 : 1 << 20;
-    bench.config->client_channel_limit = options & OPTION_SMALL_QUEUE ? 3 : 128;
-    struct wire *w = open_connected();
+    set_options(options);
+    struct wire *w = options & OPTION_TOKEN ? open_with_token() : open_connected();
     if (options & OPTION_LISTENER) {
         listener = open_connected();
         say(listener, "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}");
         settle();
     }
-    if (options & OPTION_PING) {
+    if (options & OPTION_PING && w->client->state == CLIENT_CONNECTED) {
         pass_until_write(w);
         check_news(w);
     }

@@ -21,7 +21,7 @@
 #include "tests/unit/plain_protocol.h"
 #include "tests/unit/random_json.h"
 
-enum { PEERS = 40, CHANNELS = 24, COMMANDS_MAX = 400, STEPS = 12000, NUMBERS_MAX = STEPS * 4 };
+enum { GIVEN_MAX = 3, PEERS = 40, CHANNELS = 24, COMMANDS_MAX = 400, STEPS = 12000, NUMBERS_MAX = STEPS * 4 };
 
 struct asked {
     uint8_t channel;
@@ -37,6 +37,8 @@ struct peer {
     bool is_subscribed[CHANNELS];
     uint32_t next[CHANNELS]; /* in the channel's log: must not come later than this */
     bool has_seen[CHANNELS]; /* then next is exact */
+    uint8_t given[GIVEN_MAX]; /* channels of its token */
+    uint32_t given_count;
     bool owes_pong, is_over;
 };
 
@@ -79,13 +81,29 @@ static void see_message(struct peer *p, uint32_t channel, uint32_t number) {
     messages_seen++;
 }
 
+static void begin_subscription(struct peer *p, uint32_t channel) {
+    p->is_subscribed[channel] = true;
+    p->has_seen[channel] = false;
+    p->next[channel] = log_count[channel];
+}
+
+/* With the channels of its token, if it came with any. */
+static void see_connected(struct peer *p, struct str what) {
+    if (!str_equal(what, STR("connected"))) {
+        assert_true(p->given_count > 0 && str_equal(what, STR("error internal server error")));
+        return;
+    }
+    for (uint32_t i = 0; i < p->given_count; i++)
+        begin_subscription(p, p->given[i]);
+}
+
 static void see_answer(struct peer *p, uint32_t id, struct str what) {
     assert_true(id >= 1 && id <= p->asked_count);
     struct asked *a = &p->asked[id - 1];
     assert_false(a->is_answered);
     a->is_answered = true;
     if (id == 1) {
-        assert_true(str_equal(what, STR("connected")));
+        see_connected(p, what);
         return;
     }
     if (!a->is_publish) {
@@ -94,9 +112,7 @@ static void see_answer(struct peer *p, uint32_t id, struct str what) {
     }
     if (str_equal(what, STR("subscribed"))) {
         assert_false(a->is_publish || p->is_subscribed[a->channel]);
-        p->is_subscribed[a->channel] = true;
-        p->has_seen[a->channel] = false;
-        p->next[a->channel] = log_count[a->channel];
+        begin_subscription(p, a->channel);
     } else if (str_equal(what, STR("unsubscribed"))) {
         p->is_subscribed[a->channel] = false;
     } else {
@@ -114,8 +130,12 @@ static void see_line(struct peer *p, struct str line) {
         p->is_over = true;
     } else if (str_starts(line, STR("ch"))) {
         line = str_slice(line, 2, line.n);
-        assert_true(str_to_u64(plain_word(&line, ' '), &channel) && str_to_u64(line, &number));
-        see_message(p, (uint32_t)channel, (uint32_t)number);
+        assert_true(str_to_u64(plain_word(&line, ' '), &channel) && channel < CHANNELS);
+        if (str_to_u64(line, &number))
+            see_message(p, (uint32_t)channel, (uint32_t)number);
+        else
+            assert_true(p->is_subscribed[channel] &&
+                        (str_equal(line, STR("joined")) || str_equal(line, STR("left"))));
     } else {
         assert_true(str_to_u64(plain_word(&line, ' '), &id));
         see_answer(p, (uint32_t)id, line);
@@ -180,6 +200,8 @@ static void add_command(struct peer *p, struct buf *message) {
     buf_printf(message, "%u %s ch%u", p->asked_count, word, channel);
     if (a->is_publish)
         buf_printf(message, " %u", new_number());
+    else if (word[0] == 's' && odds(500))
+        buf_add_z(message, " joins");
     buf_add_char(message, '\n');
 }
 
@@ -200,9 +222,24 @@ static void a_peer_talks(struct peer *p) {
     buf_fini(&message);
 }
 
+static void a_peer_has_a_token(struct peer *p) {
+    char names[GIVEN_MAX][16];
+    struct str channels[GIVEN_MAX];
+    p->asked_count = 1;
+    p->given_count = 1 + below(GIVEN_MAX);
+    for (uint32_t i = 0; i < p->given_count; i++) {
+        p->given[i] = (uint8_t)below(channel_count);
+        snprintf(names[i], sizeof(names[i]), "ch%u", p->given[i]);
+        channels[i] = str_of(names[i]);
+    }
+    client_join_all(p->wire->client, 1, channels, p->given_count);
+}
+
 static void a_peer_comes(struct peer *p) {
     p->wire = wire_open(&plain_protocol);
-    if (odds(950)) {
+    if (odds(200)) {
+        a_peer_has_a_token(p);
+    } else if (odds(950)) {
         p->asked_count = 1;
         say(p->wire, "1 connect");
     }
@@ -323,6 +360,8 @@ static void run_schedule(uint64_t seed) {
     stub()->on_attach = the_worker_listens;
     bench.config->client_queue_max_size_bytes = 2000;
     bench.config->client_channel_limit = 10;
+    bench.config->rules.without_namespace.presence = seed / 4 % 2;
+    bench.config->rules.without_namespace.join_leave = seed / 2 % 2;
     bench.config->websocket_message_size_limit_bytes = 200; /* four times this may wait */
     for (int step = 0; step < STEPS; step++)
         something_happens();

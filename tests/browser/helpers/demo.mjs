@@ -120,10 +120,11 @@ class Visitor {
   }
 }
 
-/* Opens the page. Options: name, room, expected, hasSdk (true), hasClock (a clock the test can turn), and
- * those of a browser context. */
+/* Opens the page and waits for a phase of the connection. Options: name, room, phase (connected), expected,
+ * hasSdk (true), hasClock (a clock the test can turn), and those of a browser context. */
 export async function visit(browser, server, options = {}) {
-  const { name, room = 'lobby', expected = [], hasSdk = true, hasClock = false, ...context } = options;
+  const { name, room = 'lobby', phase = 'connected', expected = [], hasSdk = true, hasClock = false,
+          ...context } = options;
   const isUsual = !hasClock && Object.keys(context).length === 0;
   const page = (isUsual && spare.pop())
     || await (await browser.newContext({ viewport: { width: 1000, height: 700 }, ...context })).newPage();
@@ -135,7 +136,7 @@ export async function visit(browser, server, options = {}) {
   if (hasClock)
     await page.clock.install();
   await page.goto(`${server.url}/#room=${encodeURIComponent(room)}`);
-  await visitor.phase('connected');
+  await visitor.phase(phase);
   if (name)
     await visitor.rename(name);
   return visitor;
