@@ -1,0 +1,458 @@
+/* See broker_redis.h. One thread with a loop and two links to Redis. What happens there:
+ *
+ *     inbox     calls of other threads             pair      both links, connecting again
+ *     subs      which channels Redis sends us      scripts   what changes presence in one step
+ *     nodes     heartbeat, who is gone             members   of this node
+ *     presence  reading who is there
+ *
+ * The broker is up when the scripts are loaded, everything attached is subscribed again and a beat
+ * was answered. Before, what needs Redis is refused at once.
+ *
+ * Every message, also of this node itself, comes to the fanout only from Redis, so all nodes see
+ * one order.
+ *
+ * Thread: the operations any, the rest the Redis thread.
+ */
+#include "channels/broker_redis.h"
+
+#include "channels/redis_envelope.h"
+#include "channels/redis_inbox.h"
+#include "channels/redis_members.h"
+#include "channels/redis_nodes.h"
+#include "channels/redis_pair.h"
+#include "channels/redis_presence.h"
+#include "channels/redis_subs.h"
+#include "server/base/clock.h"
+#include "server/base/list.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+
+#include <assert.h>
+#include <hiredis/hiredis.h>
+#include <string.h>
+
+/* Calls are answered within BROKER_DEADLINE_MS, so links wait a little less. */
+enum { IO_TIMEOUT_MAX_MS = 2500, GOODBYE_MS = 1000 };
+
+struct texts {
+    char *host, *unix_path, *user, *password;
+};
+
+struct broker_redis {
+    struct broker broker;
+    struct fanout *fanout;
+    struct texts texts;
+    struct redis_shared shared;
+    struct redis_inbox inbox;
+    struct redis_loop *loop;
+    pthread_t thread;
+    atomic_bool is_up;
+    atomic_bool must_stop;
+    _Atomic(const char *) trouble; /* a static text */
+    bool is_joined;                /* the thread has ended */
+    /* of the Redis thread: */
+    struct redis_pair pair;
+    struct redis_subs subs;
+    struct redis_scripts scripts;
+    struct redis_nodes nodes;
+    struct redis_members members;
+    struct redis_presence presence;
+    struct buf scratch, name;
+    uint64_t down_since_ms;
+    uint64_t up_count;
+    uint64_t stop_at_ms; /* 0: not stopping */
+};
+
+static struct broker_redis *of(struct broker *b) {
+    return list_entry(b, struct broker_redis, broker);
+}
+
+/* --- up and down ------------------------------------------------------------------------------ */
+
+static void check_up(struct broker_redis *b) {
+    if (atomic_load(&b->is_up) || b->stop_at_ms || !redis_pair_is_open(&b->pair) ||
+        !b->nodes.has_beaten || !redis_subs_are_settled(&b->subs))
+        return;
+    redis_pair_works(&b->pair);
+    atomic_store(&b->trouble, NULL);
+    atomic_store(&b->is_up, true);
+    log_info("redis is there channels=%zu members=%zu away_ms=%llu", b->subs.channels.count,
+             b->members.all.count, (unsigned long long)(clock_now_ms() - b->down_since_ms));
+    if (b->up_count++ > 0)
+        redis_count(&b->shared.counters.reconnects);
+}
+
+static void connected(void *arg) {
+    struct broker_redis *b = arg;
+    atomic_store(&b->trouble, "redis is there, channels are being subscribed again");
+    redis_scripts_load(&b->scripts);
+    redis_subs_connected(&b->subs);
+}
+
+static void scripts_loaded(void *arg) {
+    struct broker_redis *b = arg;
+    redis_nodes_connected(&b->nodes, clock_now_ms());
+}
+
+static void lost(void *arg, const char *why, bool was_connected) {
+    struct broker_redis *b = arg;
+    if (atomic_exchange(&b->is_up, false))
+        b->down_since_ms = clock_now_ms();
+    atomic_store(&b->trouble, why);
+    if (!was_connected)
+        return; /* no part has begun anything */
+    redis_scripts_lost(&b->scripts);
+    redis_nodes_lost(&b->nodes);
+    redis_members_lost(&b->members);
+    redis_subs_lost(&b->subs);
+}
+
+static void beat_answered(void *arg, bool is_first, bool is_known, bool is_swept) {
+    struct broker_redis *b = arg;
+    redis_members_beat(&b->members, is_first, is_known, is_swept);
+}
+
+static void nodes_fail(void *arg, const char *why) {
+    struct broker_redis *b = arg;
+    redis_pair_fail(&b->pair, why);
+}
+
+/* --- messages from Redis ---------------------------------------------------------------------- */
+
+static void take_envelope(struct broker_redis *b, struct str channel, struct str envelope) {
+    struct msg_parts parts = {.channel = channel};
+    if (!redis_subs_has(&b->subs, channel))
+        return; /* nobody wants it any more */
+    if (!redis_envelope_read(envelope, &parts)) {
+        redis_count(&b->shared.counters.garbage);
+        return;
+    }
+    struct msg *m = msg_create(&parts);
+    redis_count(&b->shared.counters.received);
+    fanout_post(b->fanout, m);
+    msg_unref(m);
+}
+
+static void message(void *arg, struct str name, struct str payload) {
+    struct broker_redis *b = arg;
+    struct str rest;
+    if (redis_name_rest(&b->shared, name, REDIS_CHANNEL, &rest))
+        take_envelope(b, rest, payload);
+    else
+        redis_nodes_heard(&b->nodes, payload);
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static void end_publish(struct broker_redis *b, struct redis_call *c, enum broker_result result) {
+    struct broker_redis_counters *n = &b->shared.counters;
+    redis_count(result == BROKER_OK        ? &n->published
+                : result == BROKER_UNKNOWN ? &n->unknown
+                                           : &n->dropped);
+    redis_call_end(&b->inbox, c, result);
+}
+
+static void published(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_call *c = arg;
+    struct broker_redis *b = c->owner;
+    static struct log_limit limit;
+    if (outcome == REDIS_LOST) {
+        end_publish(b, c, BROKER_UNKNOWN);
+    } else if (outcome == REDIS_ANSWERED && reply->type == REDIS_REPLY_INTEGER) {
+        end_publish(b, c, BROKER_OK);
+    } else {
+        const char *words = reply ? redis_error_words(reply) : NULL;
+        if (words)
+            log_limited(&limit, LOG_WARN, "redis refuses a publication reason=\"%s\"", words);
+        end_publish(b, c, BROKER_UNAVAILABLE);
+    }
+}
+
+static void publish_now(struct broker_redis *b, struct redis_call *c) {
+    struct redis_args args = {.count = 0};
+    bool is_sent = false;
+    c->owner = b;
+    buf_clear(&b->scratch);
+    if (atomic_load(&b->is_up) && redis_envelope_add(&b->scratch, &c->msg->parts)) {
+        redis_args_add(&args, STR("PUBLISH"));
+        redis_args_add(&args,
+                       redis_name(&b->shared, &b->name, REDIS_CHANNEL, redis_call_channel(c)));
+        redis_args_add(&args, buf_str(&b->scratch));
+        is_sent = redis_link_send_args(b->pair.commands.link, &args,
+                                       (struct redis_waiter){published, c, 1});
+    }
+    if (!is_sent)
+        end_publish(b, c, BROKER_UNAVAILABLE);
+}
+
+static void attach_now(struct broker_redis *b, struct redis_call *c) {
+    struct reply *r = c->reply;
+    if (!atomic_load(&b->is_up)) {
+        redis_call_end(&b->inbox, c, BROKER_UNAVAILABLE);
+        return;
+    }
+    redis_subs_attach(&b->subs, redis_call_channel(c), r, clock_now_ms());
+    c->reply = NULL; /* the table answers it */
+    redis_call_end(&b->inbox, c, BROKER_OK);
+}
+
+/* Joins and leaves that are only announced are publications nobody waits for. */
+static void member_now(struct broker_redis *b, struct redis_call *c) {
+    if (!(c->flags & MEMBER_KEEP)) {
+        publish_now(b, c);
+        return;
+    }
+    if (c->kind == CALL_JOIN)
+        redis_members_join(&b->members, msg_ref(c->msg), c->flags);
+    else
+        redis_members_leave(&b->members, c->msg, c->flags);
+    redis_call_end(&b->inbox, c, BROKER_OK);
+}
+
+static void run_call(struct broker_redis *b, struct redis_call *c) {
+    if (c->kind != CALL_JOIN || !(c->flags & MEMBER_KEEP))
+        redis_members_flush(&b->members); /* calls take effect in order */
+    switch (c->kind) {
+    case CALL_PUBLISH:
+        publish_now(b, c);
+        break;
+    case CALL_ATTACH:
+        attach_now(b, c);
+        break;
+    case CALL_DETACH:
+        redis_subs_detach(&b->subs, redis_call_channel(c), clock_now_ms());
+        redis_call_end(&b->inbox, c, BROKER_OK);
+        break;
+    case CALL_JOIN:
+    case CALL_LEAVE:
+        member_now(b, c);
+        break;
+    case CALL_PRESENCE:
+        redis_presence_read(&b->presence, c);
+        break;
+    }
+}
+
+static void woken(void *arg) {
+    struct broker_redis *b = arg;
+    for (struct redis_call *c = redis_inbox_take(&b->inbox), *next; c; c = next) {
+        next = c->next;
+        run_call(b, c);
+    }
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+/* What was called before is done first; then our members leave, for a second at most. */
+static void check_stop(struct broker_redis *b) {
+    uint64_t now_ms = clock_now_ms();
+    if (!atomic_load(&b->must_stop))
+        return;
+    if (!b->stop_at_ms) {
+        woken(b);
+        b->stop_at_ms = now_ms + GOODBYE_MS;
+        redis_members_flush(&b->members);
+        redis_nodes_say_goodbye(&b->nodes);
+    }
+    bool is_done = b->nodes.is_gone && redis_link_open_count(b->pair.commands.link) == 0;
+    if (is_done || now_ms >= b->stop_at_ms || !redis_pair_is_open(&b->pair))
+        redis_loop_stop(b->loop);
+}
+
+static void turn_end(void *arg) {
+    struct broker_redis *b = arg;
+    redis_members_flush(&b->members);
+    redis_subs_turn_end(&b->subs);
+    check_up(b);
+    check_stop(b);
+}
+
+static void tick(void *arg, uint64_t now_ms) {
+    struct broker_redis *b = arg;
+    redis_pair_tick(&b->pair, now_ms);
+    redis_subs_tick(&b->subs, now_ms);
+    redis_nodes_tick(&b->nodes, now_ms, redis_loop_was_stalled(b->loop));
+}
+
+static void *run(void *arg) {
+    struct broker_redis *b = arg;
+    redis_loop_run(b->loop);
+    atomic_store(&b->is_up, false);
+    redis_pair_close(&b->pair); /* answers what was sent */
+    lost(b, "the node is stopping", true);
+    return NULL;
+}
+
+/* --- the operations: any thread --------------------------------------------------------------- */
+
+static void wake(void *arg) {
+    struct broker_redis *b = arg;
+    redis_loop_wake(b->loop);
+}
+
+/* Takes m. Refused without Redis' thread when it is known to be of no use. */
+static bool post(struct broker_redis *b, enum redis_call_kind kind, struct msg *m,
+                 struct str channel, struct reply *r) {
+    if (atomic_load(&b->is_up))
+        return redis_inbox_post(&b->inbox, redis_call_create(kind, m, channel, r));
+    if (m)
+        msg_unref(m);
+    return false;
+}
+
+static void publish(struct broker *broker, struct msg *m, struct reply *r) {
+    struct broker_redis *b = of(broker);
+    if (post(b, CALL_PUBLISH, m, STR_NONE, r))
+        return;
+    redis_count(&b->shared.counters.dropped);
+    broker_answer(r, BROKER_UNAVAILABLE);
+}
+
+static void attach(struct broker *b, struct str channel, struct reply *r) {
+    if (!post(of(b), CALL_ATTACH, NULL, channel, r))
+        broker_answer(r, BROKER_UNAVAILABLE);
+}
+
+static void detach(struct broker *b, struct str channel) {
+    redis_inbox_post(&of(b)->inbox, redis_call_create(CALL_DETACH, NULL, channel, NULL));
+}
+
+static void post_member(struct broker *b, enum redis_call_kind kind, struct msg *m,
+                        unsigned flags) {
+    struct redis_call *c = redis_call_create(kind, m, STR_NONE, NULL);
+    c->flags = flags;
+    redis_inbox_post(&of(b)->inbox, c);
+}
+
+static void join(struct broker *b, struct msg *m, unsigned flags) {
+    post_member(b, CALL_JOIN, m, flags);
+}
+
+static void leave(struct broker *b, struct msg *m, unsigned flags) {
+    post_member(b, CALL_LEAVE, m, flags);
+}
+
+static void presence(struct broker *b, struct str channel, struct presence_reply *r) {
+    if (!post(of(b), CALL_PRESENCE, NULL, channel, &r->reply))
+        broker_answer(&r->reply, BROKER_UNAVAILABLE);
+}
+
+static const char *trouble(struct broker *b) {
+    return atomic_load(&of(b)->trouble);
+}
+
+static void stop(struct broker *broker) {
+    struct broker_redis *b = of(broker);
+    if (b->is_joined)
+        return;
+    redis_inbox_close(&b->inbox);
+    atomic_store(&b->must_stop, true);
+    redis_loop_wake(b->loop);
+    pthread_join(b->thread, NULL);
+    b->is_joined = true;
+}
+
+/* --- start and end ---------------------------------------------------------------------------- */
+
+static char *copy(const char *z) {
+    return z ? mem_strndup(z, strlen(z)) : NULL;
+}
+
+static void copy_texts(struct texts *t, const struct broker_redis_options *o) {
+    t->host = copy(o->host);
+    t->unix_path = copy(o->unix_path);
+    t->user = copy(o->user ? o->user : "");
+    t->password = copy(o->password ? o->password : "");
+}
+
+static void free_texts(struct texts *t) {
+    mem_free(t->host);
+    mem_free(t->unix_path);
+    mem_free(t->user);
+    explicit_bzero(t->password, strlen(t->password));
+    mem_free(t->password);
+}
+
+static void init_pair(struct broker_redis *b, const struct broker_redis_options *o) {
+    struct redis_pair_options options = {
+        .link.target = {.host = b->texts.host, .port = o->port, .unix_path = b->texts.unix_path},
+        .link.connect_timeout_ms = o->connect_timeout_ms,
+        .link.io_timeout_ms =
+            o->io_timeout_ms < IO_TIMEOUT_MAX_MS ? o->io_timeout_ms : IO_TIMEOUT_MAX_MS,
+        .user = b->texts.user,
+        .password = b->texts.password,
+        .db = o->db,
+        .uid = b->shared.uid,
+    };
+    const struct redis_pair_hooks hooks = {
+        .connected = connected, .lost = lost, .message = message, .arg = b};
+    redis_pair_init(&b->pair, b->loop, &options, &hooks);
+}
+
+static void init_parts(struct broker_redis *b) {
+    struct redis_link *commands = b->pair.commands.link;
+    const struct redis_nodes_hooks hooks = {.beat = beat_answered, .fail = nodes_fail, .arg = b};
+    redis_inbox_init(&b->inbox, wake, b);
+    redis_subs_init(&b->subs, &b->shared, b->pair.messages.link);
+    redis_scripts_init(&b->scripts, &b->shared, commands, scripts_loaded, b);
+    redis_nodes_init(&b->nodes, &b->shared, &b->scripts, &hooks);
+    redis_members_init(&b->members, &b->shared, &b->scripts, commands);
+    b->presence = (struct redis_presence){&b->shared, &b->scripts, commands, &b->inbox};
+}
+
+static void destroy(struct broker *broker) {
+    struct broker_redis *b = of(broker);
+    stop(broker);
+    redis_inbox_fini(&b->inbox);
+    redis_pair_fini(&b->pair);
+    redis_subs_fini(&b->subs);
+    redis_nodes_fini(&b->nodes);
+    redis_members_fini(&b->members);
+    redis_loop_destroy(b->loop);
+    redis_shared_fini(&b->shared);
+    free_texts(&b->texts);
+    buf_fini(&b->scratch);
+    buf_fini(&b->name);
+    mem_free(b);
+}
+
+static const struct broker_ops ops = {
+    .name = "redis",
+    .publish = publish,
+    .attach = attach,
+    .detach = detach,
+    .join = join,
+    .leave = leave,
+    .presence = presence,
+    .trouble = trouble,
+    .stop = stop,
+    .destroy = destroy,
+};
+
+struct broker *broker_redis_create(const struct broker_redis_options *o, struct fanout *fanout) {
+    struct broker_redis *b = mem_zalloc(sizeof(*b));
+    const struct redis_loop_hooks hooks = {
+        .woken = woken, .tick = tick, .turn_end = turn_end, .arg = b};
+    b->loop = redis_loop_create(&hooks);
+    if (!b->loop) {
+        mem_free(b);
+        return NULL;
+    }
+    b->broker.ops = &ops;
+    b->fanout = fanout;
+    copy_texts(&b->texts, o);
+    redis_shared_init(&b->shared, o->prefix, o->uid);
+    init_pair(b, o);
+    init_parts(b);
+    b->down_since_ms = clock_now_ms();
+    atomic_init(&b->trouble, "redis is not connected yet");
+    if (pthread_create(&b->thread, NULL, run, b) == 0)
+        return &b->broker;
+    b->is_joined = true;
+    destroy(&b->broker);
+    return NULL;
+}
+
+const struct broker_redis_counters *broker_redis_counters(struct broker *b) {
+    return &of(b)->shared.counters;
+}

@@ -1,0 +1,49 @@
+/* The broker of many nodes: messages go through one Redis, which all of them share.
+ *
+ * Every key and channel in Redis starts with carillon:1:<prefix>: (1 is the version of the layout);
+ * nothing else there is touched or believed. docs/architecture.md lists the keys.
+ *
+ * Calls are posted to one thread, which talks to Redis over two connections. While Redis is away,
+ * publish, attach and presence are answered BROKER_UNAVAILABLE at once, what is attached stays so
+ * and is subscribed again later, and members stay members.
+ *
+ * Thread: any for the calls; create, stop and destroy one.
+ */
+#ifndef CARILLON_CHANNELS_BROKER_REDIS_H
+#define CARILLON_CHANNELS_BROKER_REDIS_H
+
+#include "channels/broker.h"
+#include "channels/fanout.h"
+
+struct broker_redis_options {
+    const char *host; /* a name or an IP address */
+    uint32_t port;
+    const char *unix_path; /* instead of host and port when not NULL */
+    const char *user;      /* NULL or empty: the default user */
+    const char *password;  /* NULL or empty: none */
+    uint32_t db;
+    const char *prefix;
+    const char *uid; /* of this node and this run: 1 to 64 of 0-9 a-z A-Z - _ */
+    uint32_t connect_timeout_ms;
+    uint32_t io_timeout_ms; /* more than 2,500 counts as 2,500: calls have a deadline */
+};
+
+/* For the metrics. Thread: any. */
+struct broker_redis_counters {
+    _Atomic uint64_t reconnects; /* times it became reachable again */
+    _Atomic uint64_t garbage;    /* what was found in our channels and keys and not believed */
+    _Atomic uint64_t published;  /* publications that Redis took */
+    _Atomic uint64_t received;   /* messages from Redis, this node's own included */
+    _Atomic uint64_t dropped;    /* publications refused: Redis away, or too many waiting */
+    _Atomic uint64_t unknown;    /* publications sent and never answered */
+};
+
+/* Copies the options, borrows the fanout, which must outlive the broker. Connects in the
+ * background; NULL only when the process cannot have a thread or a descriptor for it. */
+struct broker *broker_redis_create(const struct broker_redis_options *options,
+                                   struct fanout *fanout);
+
+/* Lives as long as the broker, which must be one of broker_redis_create(). */
+const struct broker_redis_counters *broker_redis_counters(struct broker *b);
+
+#endif

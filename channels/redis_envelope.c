@@ -1,0 +1,141 @@
+/* See redis_envelope.h.
+ *
+ * Thread: any.
+ */
+#include "channels/redis_envelope.h"
+
+#include "server/base/json_scan.h"
+
+#include <string.h>
+
+enum { HEADER_BYTES = 32, TEXTS = 6, TEXT_DATA = 0 };
+
+static const char magic[] = "CRN1";
+
+struct texts {
+    struct str list[TEXTS];
+};
+
+static struct texts texts_of(const struct msg_parts *p) {
+    return (struct texts){{p->data, p->tags, p->user, p->client, p->conn_info, p->chan_info}};
+}
+
+static size_t max_bytes(int text) {
+    return text == TEXT_DATA ? REDIS_ENVELOPE_DATA_MAX : REDIS_ENVELOPE_TEXT_MAX;
+}
+
+static char kind_letter(enum msg_kind kind) {
+    return "PJL"[kind];
+}
+
+static bool kind_of(char letter, enum msg_kind *kind) {
+    switch (letter) {
+    case 'P':
+        *kind = MSG_PUBLICATION;
+        return true;
+    case 'J':
+        *kind = MSG_JOIN;
+        return true;
+    case 'L':
+        *kind = MSG_LEAVE;
+        return true;
+    default:
+        return false;
+    }
+}
+
+size_t redis_envelope_bytes(const struct msg_parts *p) {
+    return HEADER_BYTES + p->data.n + p->tags.n + p->user.n + p->client.n + p->conn_info.n +
+           p->chan_info.n;
+}
+
+static void put_u32(char *at, size_t v) {
+    for (int i = 0; i < 4; i++)
+        at[i] = (char)(v >> (8 * i) & 0xff);
+}
+
+static size_t get_u32(const char *at) {
+    size_t v = 0;
+    for (int i = 0; i < 4; i++)
+        v |= (size_t)(unsigned char)at[i] << (8 * i);
+    return v;
+}
+
+bool redis_envelope_add(struct buf *b, const struct msg_parts *p) {
+    struct texts texts = texts_of(p);
+    char header[HEADER_BYTES] = {0};
+    memcpy(header, magic, 4);
+    header[4] = kind_letter(p->kind);
+    for (int i = 0; i < TEXTS; i++) {
+        if (texts.list[i].n > max_bytes(i))
+            return false;
+        put_u32(header + 8 + 4 * i, texts.list[i].n);
+    }
+    buf_reserve(b, redis_envelope_bytes(p));
+    buf_add(b, (struct str){header, HEADER_BYTES});
+    for (int i = 0; i < TEXTS; i++)
+        buf_add(b, texts.list[i]);
+    return true;
+}
+
+/* Cuts white space off a JSON value that fits in one line: raw newlines would break the frames of
+ * JSON clients. */
+static bool take_json(struct str *s, enum json_kind *kind) {
+    struct json_value value;
+    struct json_fault fault;
+    if (!json_scan_all(*s, &value, &fault) || value.has_newline)
+        return false;
+    *s = value.text;
+    *kind = value.kind;
+    return true;
+}
+
+static bool take_info(struct str *s) {
+    enum json_kind kind;
+    return s->n == 0 || take_json(s, &kind);
+}
+
+static bool take_tags(struct str *s) {
+    enum json_kind kind;
+    return s->n == 0 || (take_json(s, &kind) && kind == JSON_KIND_OBJECT);
+}
+
+static bool check_parts(struct msg_parts *p) {
+    enum json_kind kind;
+    if (!str_is_utf8(p->user) || !str_is_utf8(p->client) || !take_info(&p->conn_info) ||
+        !take_info(&p->chan_info))
+        return false;
+    if (p->kind == MSG_PUBLICATION)
+        return take_json(&p->data, &kind) && take_tags(&p->tags);
+    return p->data.n == 0 && p->tags.n == 0 && p->client.n > 0;
+}
+
+static bool split(struct str envelope, struct texts *out) {
+    size_t at = HEADER_BYTES;
+    for (int i = 0; i < TEXTS; i++) {
+        size_t n = get_u32(envelope.p + 8 + 4 * i);
+        if (n > max_bytes(i) || n > envelope.n - at)
+            return false;
+        out->list[i] = (struct str){envelope.p + at, n};
+        at += n;
+    }
+    return at == envelope.n;
+}
+
+bool redis_envelope_read(struct str e, struct msg_parts *out) {
+    struct msg_parts p = {.channel = out->channel};
+    struct texts texts;
+    if (e.n < HEADER_BYTES || memcmp(e.p, magic, 4) != 0 || !kind_of(e.p[4], &p.kind) || e.p[5] ||
+        e.p[6] || e.p[7] || !split(e, &texts))
+        return false;
+    p.data = texts.list[0];
+    p.tags = texts.list[1];
+    p.user = texts.list[2];
+    p.client = texts.list[3];
+    p.conn_info = texts.list[4];
+    p.chan_info = texts.list[5];
+    if (!check_parts(&p))
+        return false;
+    *out = p;
+    return true;
+}

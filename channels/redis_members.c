@@ -1,0 +1,308 @@
+/* See redis_members.h. Every member is in one list: clean, dirty, refused, or that of the batch
+ * that is under way with it; when Redis answers, the batch's members become clean.
+ *
+ * Thread: the Redis thread.
+ */
+#include "channels/redis_members.h"
+
+#include "channels/redis_envelope.h"
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+
+#include <assert.h>
+#include <hiredis/hiredis.h>
+#include <string.h>
+
+/* In one call of a script: Redis does nothing else meanwhile. */
+enum { BATCH_MAX = 100, BATCH_MAX_BYTES = 256 * 1024 };
+enum { REWRITE_BATCHES_MAX = 4, REWRITE_PAUSE_MS = 10000 };
+#define SCAN_COUNT "200"
+
+struct member {
+    struct map_node node; /* key = "<client> <channel>", as in Redis */
+    struct list link;
+    struct msg *msg;
+    unsigned flags;
+    bool was_written; /* Redis has confirmed it, so its join was announced */
+    char key[];
+};
+
+/* Members of one call. */
+struct batch {
+    struct redis_members *owner;
+    struct list members;
+};
+
+void redis_members_init(struct redis_members *m, struct redis_shared *shared,
+                        struct redis_scripts *scripts, struct redis_link *link) {
+    *m = (struct redis_members){.shared = shared, .scripts = scripts, .link = link};
+    map_init(&m->all);
+    list_init(&m->clean);
+    list_init(&m->dirty);
+    list_init(&m->refused);
+}
+
+static struct str key_of(struct buf *b, const struct msg_parts *p) {
+    buf_clear(b);
+    buf_add(b, p->client);
+    buf_add_char(b, ' ');
+    buf_add(b, p->channel);
+    return buf_str(b);
+}
+
+static struct member *find(struct redis_members *m, struct str key) {
+    struct map_node *n = map_find(&m->all, key);
+    return n ? list_entry(n, struct member, node) : NULL;
+}
+
+static void forget(struct redis_members *m, struct member *member) {
+    list_remove(&member->link);
+    map_remove(&m->all, &member->node);
+    msg_unref(member->msg);
+    mem_free(member);
+}
+
+void redis_members_fini(struct redis_members *m) {
+    assert(m->open_batches == 0);
+    for (struct map_node *n; (n = map_next(&m->all, NULL));)
+        forget(m, list_entry(n, struct member, node));
+    map_fini(&m->all);
+    buf_fini(&m->scratch);
+}
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+/* A foreign value under one of our keys concerns nobody else; otherwise Redis does not write, and
+ * everything is written again when it does. */
+static bool was_refused(struct redis_members *m, const redisReply *reply) {
+    static struct log_limit limit;
+    const char *words = redis_error_words(reply);
+    if (!words)
+        return false;
+    log_limited(&limit, LOG_WARN, "presence is not kept reason=\"%s\"", words);
+    if (redis_is_error(reply, "WRONGTYPE")) {
+        redis_count(&m->shared->counters.garbage);
+        return false;
+    }
+    if (!m->needs_rewrite)
+        m->rewrite_at_ms = clock_now_ms() + REWRITE_PAUSE_MS;
+    m->needs_rewrite = true;
+    return true;
+}
+
+/* --- joins ------------------------------------------------------------------------------------ */
+
+static void ignore(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    (void)arg;
+    (void)outcome;
+    (void)reply;
+}
+
+/* All are written: forget that they were gone. */
+static void end_rewrite(struct redis_members *m) {
+    struct redis_args args = {.count = 0};
+    if (!m->is_connected || !redis_link_is_open(m->link))
+        return;
+    if (!m->is_rewriting || m->is_scanning || m->open_batches > 0 || !list_is_empty(&m->dirty))
+        return;
+    m->is_rewriting = false;
+    if (!m->was_swept || m->needs_rewrite)
+        return;
+    m->was_swept = false;
+    redis_args_add(&args, STR("DEL"));
+    redis_args_add(&args, redis_name(m->shared, &m->scratch, REDIS_SWEPT, str_of(m->shared->uid)));
+    redis_link_send_args(m->link, &args, (struct redis_waiter){ignore, m, 1});
+}
+
+static void batch_written(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct batch *b = arg;
+    struct redis_members *m = b->owner;
+    m->open_batches--;
+    if (outcome != REDIS_ANSWERED) {
+        list_splice(&m->dirty, &b->members);
+    } else if (was_refused(m, reply)) {
+        list_splice(&m->refused, &b->members);
+    } else {
+        list_for_each(l, &b->members) list_entry(l, struct member, link)->was_written = true;
+        list_splice(&m->clean, &b->members);
+    }
+    mem_free(b);
+    end_rewrite(m);
+}
+
+static const char *announce_word(const struct redis_members *m, const struct member *member) {
+    bool is_announced = (member->flags & MEMBER_ANNOUNCE) && (!member->was_written || m->was_swept);
+    return is_announced ? "1" : "0";
+}
+
+static size_t value_bytes(const struct redis_members *m, const struct member *member) {
+    return strlen(m->shared->uid) + 2 + redis_envelope_bytes(&member->msg->parts);
+}
+
+/* "<uid> <A or -><envelope>", see redis_shared.h. */
+static struct str add_value(struct redis_members *m, const struct member *member) {
+    size_t at = m->scratch.n;
+    buf_add_z(&m->scratch, m->shared->uid);
+    buf_add_z(&m->scratch, member->flags & MEMBER_ANNOUNCE ? " A" : " -");
+    redis_envelope_add(&m->scratch, &member->msg->parts);
+    return (struct str){m->scratch.p + at, m->scratch.n - at};
+}
+
+/* Moves members from dirty to a batch; gives the size of their values. */
+static size_t fill(struct redis_members *m, struct batch *b) {
+    size_t bytes = 0;
+    for (int i = 0; i < BATCH_MAX && bytes < BATCH_MAX_BYTES && !list_is_empty(&m->dirty); i++) {
+        struct member *member = list_entry(m->dirty.next, struct member, link);
+        bytes += value_bytes(m, member);
+        list_remove(&member->link);
+        list_append(&b->members, &member->link);
+    }
+    return bytes;
+}
+
+static void write_batch(struct redis_members *m) {
+    struct batch *b = mem_zalloc(sizeof(*b));
+    struct redis_args args;
+    b->owner = m;
+    list_init(&b->members);
+    size_t bytes = fill(m, b);
+    redis_script_begin(m->scripts, SCRIPT_JOIN, &args);
+    buf_clear(&m->scratch);
+    buf_reserve(&m->scratch, bytes); /* so that it does not move under the arguments */
+    list_for_each(l, &b->members) {
+        const struct member *member = list_entry(l, struct member, link);
+        redis_args_add(&args, member->msg->parts.channel);
+        redis_args_add(&args, member->msg->parts.client);
+        redis_args_add(&args, str_of(announce_word(m, member)));
+        redis_args_add(&args, add_value(m, member));
+    }
+    m->open_batches++;
+    if (!redis_script_call(m->scripts, &args, batch_written, b))
+        batch_written(b, REDIS_UNSENT, NULL);
+}
+
+void redis_members_flush(struct redis_members *m) {
+    while (m->is_connected && redis_link_is_open(m->link) && !list_is_empty(&m->dirty) &&
+           !(m->is_rewriting && m->open_batches >= REWRITE_BATCHES_MAX))
+        write_batch(m);
+}
+
+void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags) {
+    struct str key = key_of(&m->scratch, &msg->parts);
+    struct member *member = find(m, key);
+    if (member) { /* the same client once more: its infos may be new */
+        msg_unref(member->msg);
+        list_remove(&member->link);
+    } else {
+        member = mem_zalloc(sizeof(*member) + key.n);
+        memcpy(member->key, key.p, key.n);
+        list_init(&member->link);
+        map_insert(&m->all, &member->node, (struct str){member->key, key.n});
+    }
+    member->msg = msg;
+    member->flags = flags;
+    list_append(&m->dirty, &member->link);
+}
+
+/* --- leaves ----------------------------------------------------------------------------------- */
+
+static void left(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_members *m = arg;
+    if (outcome == REDIS_ANSWERED)
+        was_refused(m, reply); /* else the next connection finds it in Redis' record */
+}
+
+void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigned flags) {
+    struct member *member = find(m, key_of(&m->scratch, &msg->parts));
+    struct redis_args args;
+    if (!member)
+        return;
+    forget(m, member);
+    if (!m->is_connected)
+        return;
+    redis_script_begin(m->scripts, SCRIPT_LEAVE, &args);
+    redis_args_add(&args, msg->parts.channel);
+    redis_args_add(&args, msg->parts.client);
+    redis_args_add(&args, flags & MEMBER_ANNOUNCE ? STR("1") : STR("0"));
+    redis_script_call(m->scripts, &args, left, m);
+}
+
+/* --- Redis' record ---------------------------------------------------------------------------- */
+
+static void scan(struct redis_members *m, struct str cursor);
+
+static void remove_strays(struct redis_members *m, const redisReply *entries) {
+    struct redis_args args;
+    redis_script_begin(m->scripts, SCRIPT_LEAVE, &args);
+    size_t none = args.count;
+    for (size_t i = 0; i < entries->elements; i++) {
+        struct str entry = redis_text(entries->element[i]);
+        size_t space = str_find(entry, ' ');
+        if (space == entry.n || find(m, entry))
+            continue;
+        redis_args_add(&args, str_slice(entry, space + 1, entry.n));
+        redis_args_add(&args, str_slice(entry, 0, space));
+        redis_args_add(&args, STR("s"));
+        if (args.count + 3 <= none + (size_t)3 * BATCH_MAX)
+            continue;
+        redis_script_call(m->scripts, &args, left, m);
+        redis_script_begin(m->scripts, SCRIPT_LEAVE, &args);
+    }
+    if (args.count > none)
+        redis_script_call(m->scripts, &args, left, m);
+}
+
+static void scanned(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_members *m = arg;
+    m->is_scanning = false;
+    if (outcome != REDIS_ANSWERED)
+        return;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY) {
+        was_refused(m, reply);
+    } else {
+        struct str cursor = redis_text(reply->element[0]);
+        remove_strays(m, reply->element[1]);
+        if (cursor.n > 0 && !str_equal(cursor, STR("0")))
+            scan(m, cursor);
+    }
+    end_rewrite(m);
+}
+
+static void scan(struct redis_members *m, struct str cursor) {
+    struct redis_args args = {.count = 0};
+    redis_args_add(&args, STR("SSCAN"));
+    redis_args_add(&args,
+                   redis_name(m->shared, &m->scratch, REDIS_MEMBERS, str_of(m->shared->uid)));
+    redis_args_add(&args, cursor);
+    redis_args_add(&args, STR("COUNT"));
+    redis_args_add(&args, STR(SCAN_COUNT));
+    m->is_scanning = redis_link_send_args(m->link, &args, (struct redis_waiter){scanned, m, 1});
+}
+
+static void start_rewrite(struct redis_members *m) {
+    m->is_rewriting = true;
+    m->needs_rewrite = false;
+    list_splice(&m->dirty, &m->clean);
+    list_splice(&m->dirty, &m->refused);
+    if (!m->is_scanning)
+        scan(m, STR("0"));
+}
+
+void redis_members_beat(struct redis_members *m, bool is_first, bool is_known, bool is_swept) {
+    bool is_due = m->needs_rewrite && clock_now_ms() >= m->rewrite_at_ms;
+    m->is_connected = true;
+    if (is_swept && !m->was_swept && m->all.count > 0)
+        log_warn("members were taken out by another node, entering them again members=%zu",
+                 m->all.count);
+    bool is_news = is_swept && !m->was_swept;
+    m->was_swept |= is_swept;
+    if (is_first || !is_known || is_news || is_due)
+        start_rewrite(m);
+}
+
+void redis_members_lost(struct redis_members *m) {
+    assert(m->open_batches == 0 && !m->is_scanning); /* the link has told them */
+    m->is_connected = m->is_rewriting = false;
+}

@@ -1,0 +1,57 @@
+/* The members of this node, and keeping Redis' record of them right.
+ *
+ * The local list is the truth: while Redis is away joins and leaves change only that. Joins are
+ * written in batches; a batch goes out before anything that was called after it. After a reconnect,
+ * or when Redis or another node has lost or removed them, all members are written again, a few
+ * batches at a time, and what Redis has of this node and the list has not is taken out.
+ *
+ * A join is announced by the script that enters it, if it was not there. When members are written
+ * again, those whose join was announced before are entered silently, unless others have announced
+ * that they left.
+ *
+ * Owns: a reference of each member's message. Thread: the Redis thread.
+ */
+#ifndef CARILLON_CHANNELS_REDIS_MEMBERS_H
+#define CARILLON_CHANNELS_REDIS_MEMBERS_H
+
+#include "channels/redis_scripts.h"
+#include "server/base/map.h"
+
+struct redis_members {
+    struct redis_shared *shared;
+    struct redis_scripts *scripts;
+    struct redis_link *link;
+    struct map all;
+    struct list clean;   /* as in Redis */
+    struct list dirty;   /* to be written */
+    struct list refused; /* Redis did not take them: to be written again later */
+    uint32_t open_batches;
+    bool is_connected;
+    bool is_rewriting, is_scanning; /* all members are being written; Redis' record is being read */
+    bool was_swept;                 /* until they are all written again */
+    bool needs_rewrite;
+    uint64_t rewrite_at_ms; /* not before */
+    struct buf scratch;
+};
+
+void redis_members_init(struct redis_members *m, struct redis_shared *shared,
+                        struct redis_scripts *scripts, struct redis_link *link);
+
+/* After redis_members_lost(). */
+void redis_members_fini(struct redis_members *m);
+
+/* Takes msg; flags as in broker.h, with MEMBER_KEEP. */
+void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags);
+
+/* Borrows msg. */
+void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigned flags);
+
+/* Sends the joins that are waiting: before any other call, and at the end of the turn. */
+void redis_members_flush(struct redis_members *m);
+
+/* A beat was answered: redis_nodes.h says what the arguments mean. */
+void redis_members_beat(struct redis_members *m, bool is_first, bool is_known, bool is_swept);
+
+void redis_members_lost(struct redis_members *m);
+
+#endif

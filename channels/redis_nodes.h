@@ -1,0 +1,57 @@
+/* Who else is there: this node's heartbeat, the registry of nodes, and taking out the members of
+ * those that are gone.
+ *
+ * Once a second a script writes the number of this beat into the registry, publishes it on the
+ * node's own channel and reads the registry. The beat that comes back on the other link proves that
+ * both work; after three missed ones both are dropped. A node whose number has not changed for 10 s
+ * of our own clock, while our own links never broke, is gone: its members are taken out in small
+ * batches, each of which checks in Redis that the node is still silent. So a frozen or restarted
+ * Redis, or a node that was frozen itself, makes nobody leave.
+ *
+ * Owns: its table. Thread: the Redis thread.
+ */
+#ifndef CARILLON_CHANNELS_REDIS_NODES_H
+#define CARILLON_CHANNELS_REDIS_NODES_H
+
+#include "channels/redis_scripts.h"
+#include "server/base/map.h"
+
+struct redis_nodes_hooks {
+    /* A beat was answered. is_first: of this connection. is_known: Redis knew this node. is_swept:
+     * others took out its members. */
+    void (*beat)(void *arg, bool is_first, bool is_known, bool is_swept);
+    void (*fail)(void *arg, const char *why);
+    void *arg;
+};
+
+struct redis_nodes {
+    struct redis_shared *shared;
+    struct redis_scripts *scripts;
+    struct redis_nodes_hooks hooks;
+    struct map others;
+    uint64_t beat_number, heard_number;
+    uint64_t beat_at_ms, heard_ms; /* next beat, last one that came back */
+    uint64_t watching_since_ms;    /* from when on the silence of others counts */
+    uint32_t round;                /* of reading the registry */
+    bool is_connected, is_beating; /* is_beating: a beat is under way */
+    bool has_beaten;               /* on this connection */
+    bool is_gone;                  /* the goodbye is done */
+};
+
+void redis_nodes_init(struct redis_nodes *n, struct redis_shared *shared,
+                      struct redis_scripts *scripts, const struct redis_nodes_hooks *hooks);
+void redis_nodes_fini(struct redis_nodes *n);
+
+/* The scripts are loaded: the first beat goes out. */
+void redis_nodes_connected(struct redis_nodes *n, uint64_t now_ms);
+void redis_nodes_lost(struct redis_nodes *n);
+
+void redis_nodes_tick(struct redis_nodes *n, uint64_t now_ms, bool was_stalled);
+
+/* A beat came back. */
+void redis_nodes_heard(struct redis_nodes *n, struct str payload);
+
+/* Takes out this node's own members and its name; is_gone when done. */
+void redis_nodes_say_goodbye(struct redis_nodes *n);
+
+#endif

@@ -1,0 +1,177 @@
+/* See redis_pair.h.
+ *
+ * Thread: the Redis thread.
+ */
+#include "channels/redis_pair.h"
+
+#include "channels/redis_shared.h"
+#include "server/base/buf.h"
+#include "server/base/clock.h"
+#include "server/base/log.h"
+
+#include <sodium.h>
+#include <string.h>
+
+enum { PAUSE_MIN_MS = 100, PAUSE_EARLY_MS = 1000, PAUSE_LATE_MS = 5000, EARLY_MS = 60000 };
+
+/* --- pauses ----------------------------------------------------------------------------------- */
+
+static uint32_t pause_ms(const struct redis_pair *p, uint64_t now_ms) {
+    uint32_t max = now_ms - p->down_since_ms < EARLY_MS ? PAUSE_EARLY_MS : PAUSE_LATE_MS;
+    uint32_t pause = PAUSE_MIN_MS << (p->fail_count < 6 ? p->fail_count : 6);
+    if (pause > max)
+        pause = max;
+    return pause / 2 + randombytes_uniform(pause / 2 + 1);
+}
+
+static void log_fault(struct redis_pair *p, const char *why) {
+    if (p->logged == why)
+        return;
+    log_warn("redis is away reason=\"%s\"", why);
+    p->logged = why;
+}
+
+static void both_closed(struct redis_pair *p) {
+    uint64_t now_ms = clock_now_ms();
+    if (p->fail_count == 0)
+        p->down_since_ms = now_ms;
+    log_fault(p, p->fault);
+    p->retry_at_ms = now_ms + pause_ms(p, now_ms);
+    p->fail_count++;
+    bool was_connected = p->is_connected;
+    p->is_connected = false;
+    p->hooks.lost(p->hooks.arg, p->fault, was_connected);
+}
+
+/* --- saying hello ----------------------------------------------------------------------------- */
+
+static void side_ready(struct redis_side *side) {
+    struct redis_pair *p = side->pair;
+    side->is_ready = true;
+    if (p->fault || !p->commands.is_ready || !p->messages.is_ready)
+        return;
+    p->is_connected = true;
+    p->hooks.connected(p->hooks.arg);
+}
+
+static void hello_answered(struct redis_side *side, enum redis_outcome outcome, const char *words) {
+    if (outcome != REDIS_ANSWERED)
+        return;
+    if (words)
+        redis_pair_fail(side->pair, words);
+    else if (--side->hello_left == 0)
+        side_ready(side);
+}
+
+static void needed(void *arg, enum redis_outcome outcome, const struct redisReply *reply) {
+    hello_answered(arg, outcome, reply ? redis_error_words(reply) : NULL);
+}
+
+/* A name for CLIENT LIST is nice to have; not every user may set it. But an error that every
+ * command would get counts. */
+static void nice_to_have(void *arg, enum redis_outcome outcome, const struct redisReply *reply) {
+    bool is_general =
+        reply && (redis_is_error(reply, "NOAUTH") || redis_is_error(reply, "LOADING") ||
+                  redis_is_error(reply, "ERR max"));
+    hello_answered(arg, outcome, is_general ? redis_error_words(reply) : NULL);
+}
+
+static void say(struct redis_side *side, redis_answer_fn *fn, const char *const *words) {
+    struct redis_args args = {.count = 0};
+    for (; *words; words++)
+        redis_args_add(&args, str_of(*words));
+    side->hello_left++;
+    redis_link_send_args(side->link, &args, (struct redis_waiter){fn, side, 1});
+}
+
+static void say_hello(void *arg) {
+    struct redis_side *side = arg;
+    const struct redis_pair_options *o = &side->pair->options;
+    char db[12], name[REDIS_UID_MAX_BYTES + 32];
+
+    snprintf(db, sizeof(db), "%u", o->db);
+    snprintf(name, sizeof(name), "carillon-%s-%s", o->uid,
+             side == &side->pair->commands ? "commands" : "messages");
+    side->hello_left = 0;
+    if (*o->password && *o->user)
+        say(side, needed, (const char *const[]){"AUTH", o->user, o->password, NULL});
+    else if (*o->password)
+        say(side, needed, (const char *const[]){"AUTH", o->password, NULL});
+    if (o->db)
+        say(side, needed, (const char *const[]){"SELECT", db, NULL});
+    say(side, nice_to_have, (const char *const[]){"CLIENT", "SETNAME", name, NULL});
+}
+
+/* --- the links -------------------------------------------------------------------------------- */
+
+static void side_down(void *arg, const char *why) {
+    struct redis_side *side = arg;
+    struct redis_pair *p = side->pair;
+    side->is_closed = true;
+    redis_pair_fail(p, why);
+    if (p->commands.is_closed && p->messages.is_closed)
+        both_closed(p);
+}
+
+static void side_message(void *arg, struct str channel, struct str payload) {
+    const struct redis_side *side = arg;
+    const struct redis_pair *p = side->pair;
+    p->hooks.message(p->hooks.arg, channel, payload);
+}
+
+static void init_side(struct redis_pair *p, struct redis_side *side, struct redis_loop *loop) {
+    struct redis_link_hooks hooks = {.connected = say_hello, .down = side_down, .arg = side};
+    if (side == &p->messages)
+        hooks.message = side_message;
+    side->pair = p;
+    side->link = redis_link_create(loop, &p->options.link, &hooks);
+    side->is_closed = true;
+}
+
+void redis_pair_init(struct redis_pair *p, struct redis_loop *loop,
+                     const struct redis_pair_options *options,
+                     const struct redis_pair_hooks *hooks) {
+    *p = (struct redis_pair){.options = *options, .hooks = *hooks};
+    init_side(p, &p->commands, loop);
+    init_side(p, &p->messages, loop);
+}
+
+void redis_pair_close(struct redis_pair *p) {
+    redis_link_close(p->commands.link);
+    redis_link_close(p->messages.link);
+}
+
+void redis_pair_fini(struct redis_pair *p) {
+    redis_link_destroy(p->commands.link);
+    redis_link_destroy(p->messages.link);
+}
+
+static void open_side(struct redis_side *side) {
+    side->is_ready = side->is_closed = false;
+    redis_link_open(side->link);
+}
+
+void redis_pair_tick(struct redis_pair *p, uint64_t now_ms) {
+    if (!p->commands.is_closed || !p->messages.is_closed || now_ms < p->retry_at_ms)
+        return;
+    p->fault = NULL;
+    open_side(&p->commands);
+    open_side(&p->messages);
+}
+
+void redis_pair_fail(struct redis_pair *p, const char *why) {
+    if (!p->fault)
+        p->fault = why;
+    redis_link_fail(p->commands.link, why);
+    redis_link_fail(p->messages.link, why);
+}
+
+void redis_pair_works(struct redis_pair *p) {
+    p->fail_count = 0;
+    p->logged = NULL;
+}
+
+bool redis_pair_is_open(const struct redis_pair *p) {
+    return p->is_connected && redis_link_is_open(p->commands.link) &&
+           redis_link_is_open(p->messages.link);
+}

@@ -1,0 +1,64 @@
+/* What the parts of the Redis broker share: names of keys and channels, counters, and the words for
+ * Redis' errors.
+ *
+ * Names in Redis, behind carillon:1:<prefix>: :
+ *
+ *     ch:<channel>        pub/sub  envelopes of a channel
+ *     beat:<uid>          pub/sub  a node's heartbeat to itself
+ *     presence:<channel>  HASH     client -> "<uid> <A or -><envelope of the join>", A: announced
+ *     members:<uid>       SET      "<client> <channel>" of all members of a node
+ *     nodes               HASH     uid -> number of the node's last beat
+ *     swept:<uid>         STRING   the node's members were removed by others; expires in a day
+ *
+ * Owns: the names. Thread: the Redis thread, constant; the counters any.
+ */
+#ifndef CARILLON_CHANNELS_REDIS_SHARED_H
+#define CARILLON_CHANNELS_REDIS_SHARED_H
+
+#include "channels/broker_redis.h"
+#include "channels/redis_link.h"
+#include "server/base/buf.h"
+
+#define REDIS_CHANNEL "ch:"
+#define REDIS_BEAT "beat:"
+#define REDIS_PRESENCE "presence:"
+#define REDIS_MEMBERS "members:"
+#define REDIS_NODES "nodes"
+#define REDIS_SWEPT "swept:"
+
+enum { REDIS_UID_MAX_BYTES = 64 };
+
+struct redis_shared {
+    char *base; /* carillon:1:<prefix>: */
+    char *uid;
+    struct broker_redis_counters counters;
+};
+
+void redis_shared_init(struct redis_shared *s, const char *prefix, const char *uid);
+void redis_shared_fini(struct redis_shared *s);
+
+bool redis_uid_is_valid(struct str uid);
+
+/* Builds base + kind + rest in the buffer, which is cleared first, and borrows it. */
+struct str redis_name(const struct redis_shared *s, struct buf *b, const char *kind,
+                      struct str rest);
+
+/* Cuts base + kind off a name; false when it does not start so. */
+bool redis_name_rest(const struct redis_shared *s, struct str name, const char *kind,
+                     struct str *rest);
+
+void redis_count(_Atomic uint64_t *counter);
+
+/* --- replies ---------------------------------------------------------------------------------- */
+
+/* The text of a string or status reply, else STR_NONE. */
+struct str redis_text(const struct redisReply *reply);
+
+/* True when the reply is an error that begins with this word. */
+bool redis_is_error(const struct redisReply *reply, const char *word);
+
+/* Why Redis answered an error, in clear, static words; NULL for a reply that is none. The text of
+ * Redis itself is not passed on: it may repeat what was sent, also a password. */
+const char *redis_error_words(const struct redisReply *reply);
+
+#endif
