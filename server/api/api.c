@@ -6,6 +6,7 @@
 
 #include "server/api/handlers.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -193,5 +194,7 @@ int api_precheck(struct sessions *s, const struct api_node *node, const struct h
 struct api_call *api_handle(struct sessions *s, struct api_node *node, const struct http_request *q,
                             struct http_response *r, struct api_answer later) {
     const struct api_context x = {s, node, q, r, later};
-    return find_route(s->config, q->path).handle(&x);
+    const struct route route = find_route(s->config, q->path);
+    assert(route.handle); /* api_precheck() has seen to it */
+    return route.handle(&x);
 }

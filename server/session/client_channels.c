@@ -156,10 +156,12 @@ static void server_side_attached(struct client *c) {
             return;
     }
     client_connected(c, command_id);
-    list_for_each_safe(l, &c->subscriptions) {
+    /* What was held may be more than the client's queue takes: then it is closed on the way, and
+     * all its subscriptions are gone. */
+    list_for_each(l, &c->subscriptions) {
+        go_live(list_entry(l, struct subscription, in_client));
         if (c->state != CLIENT_CONNECTED)
             return;
-        go_live(list_entry(l, struct subscription, in_client));
     }
 }
 

@@ -49,7 +49,8 @@ static struct frame *make_ws(unsigned first, struct str payload) {
 
 static struct frame *make_plain(struct str bytes) {
     struct frame *f = make(bytes.n);
-    memcpy(f->bytes, bytes.p, bytes.n);
+    if (bytes.n)
+        memcpy(f->bytes, bytes.p, bytes.n);
     f->size_bytes = (uint32_t)bytes.n;
     return f;
 }
@@ -85,7 +86,8 @@ struct frame *frame_create_close(uint16_t code, struct str reason) {
     size_t n = reason.n < CLOSE_REASON_MAX_BYTES ? reason.n : CLOSE_REASON_MAX_BYTES;
     payload[0] = (char)(code >> 8);
     payload[1] = (char)code;
-    memcpy(payload + 2, reason.p, n);
+    if (n)
+        memcpy(payload + 2, reason.p, n);
     struct frame *f = make_ws(FIN | OP_CLOSE, (struct str){payload, 2 + n});
     f->total_bytes = f->size_bytes;
     return f;

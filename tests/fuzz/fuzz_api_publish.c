@@ -1,8 +1,8 @@
 /* Fuzzes the bodies of POST /api/publish and /api/broadcast.
  *
- * Input: a byte of options, then the body. Whatever comes: there is exactly one answer, at once or when the
- * broker has answered; JSON answers are JSON; and what is published is one JSON value on one line, with tags
- * that are an object, to a channel whose name is allowed.
+ * Input: a byte of options, then the body. Whatever comes: there is exactly one answer, at once or
+ * when the broker has answered; JSON answers are JSON; and what is published is one JSON value on
+ * one line, with tags that are an object, to a channel whose name is allowed.
  *
  * Dictionary: api_publish.dict. Thread: main. Owns: nothing.
  */
@@ -16,7 +16,13 @@
 #include "tests/fuzz/fuzz_asserts.h"
 #include "tests/unit/api_testing.h"
 
-enum { OPTION_BROADCAST = 1, OPTION_TRANSPORT = 2, OPTION_FAILS = 4, OPTION_ABANDON = 8, OPTION_SMALL = 16 };
+enum {
+    OPTION_BROADCAST = 1,
+    OPTION_TRANSPORT = 2,
+    OPTION_FAILS = 4,
+    OPTION_ABANDON = 8,
+    OPTION_SMALL = 16
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,9 +1,9 @@
 /* Fuzzes the Centrifugo protocol from a connected client's message to the frames that answer it.
  *
- * Input: a byte of options, then messages, separated by 0x1e. Between messages the broker answers, fails or
- * lets wait, as the options say. Whatever comes: each frame is sound WebSocket, each text one JSON object of
- * the protocol, nothing follows a close frame, and client, hub and broker agree on what is subscribed. When
- * the client is gone nothing is left of it.
+ * Input: a byte of options, then messages, separated by 0x1e. Between messages the broker answers,
+ * fails or lets wait, as the options say. Whatever comes: each frame is sound WebSocket, each text
+ * one JSON object of the protocol, nothing follows a close frame, and client, hub and broker agree
+ * on what is subscribed. When the client is gone nothing is left of it.
  *
  * Dictionary: command.dict. Thread: main. Owns: nothing.
  */

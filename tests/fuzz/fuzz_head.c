@@ -1,8 +1,9 @@
 /* Fuzzes the reading of request heads and the checks of the handshake.
  *
- * All spans lie in the text; a head stays what it is when more follows it, and what was refused early is not
- * accepted later. A request that may become a WebSocket is checked a second time in another way: nothing that
- * RFC 6455 section 4.2.1 demands may be missing, and its origin must be one of those allowed.
+ * All spans lie in the text; a head stays what it is when more follows it, and what was refused
+ * early is not accepted later. A request that may become a WebSocket is checked a second time in
+ * another way: nothing that RFC 6455 section 4.2.1 demands may be missing, and its origin must be
+ * one of those allowed.
  *
  * Dictionary: head.dict. Thread: main. Owns: nothing.
  */

@@ -1,4 +1,5 @@
-/* What the tests of the HTTP side share: a request as net/ would hand it over, and the response to it.
+/* What the tests of the HTTP side share: a request as net/ would hand it over, and the response to
+ * it.
  *
  * Include after <cmocka.h>. Thread: one. Owns: the response until the next request.
  */

@@ -1,5 +1,5 @@
-/* Counts what is freed: replaces mem_free() for the whole test, so that "the last reference frees it" can be
- * asserted and not only be left to the leak checker.
+/* Counts what is freed: replaces mem_free() for the whole test, so that "the last reference frees
+ * it" can be asserted and not only be left to the leak checker.
  *
  * Include after the .c file under test. Thread: any; the count is atomic. Owns: nothing.
  */

@@ -1,4 +1,5 @@
-/* Keeps the last line logged instead of printing it: replaces the log of the whole program, all levels on.
+/* Keeps the last line logged instead of printing it: replaces the log of the whole program, all
+ * levels on.
  *
  * Include once. Thread: one. Owns: nothing.
  */

@@ -1,4 +1,5 @@
-/* A protocol for people, so that tests of clients read like a talk. One command per line, an answer per line:
+/* A protocol for people, so that tests of clients read like a talk. One command per line, an answer
+ * per line:
  *
  *   1 connect [TOKEN]      -> 1 connected
  *   2 sub NEWS [joins]     -> 2 subscribed
@@ -81,10 +82,8 @@ static inline void plain_receive(struct client *c, struct str message) {
 
 static inline void plain_event(struct client *c, const struct event *e) {
     static const char *const words[] = {
-        [EVENT_CONNECTED] = "connected",
-        [EVENT_SUBSCRIBED] = "subscribed",
-        [EVENT_UNSUBSCRIBED] = "unsubscribed",
-        [EVENT_PUBLISHED] = "published",
+        [EVENT_CONNECTED] = "connected",       [EVENT_SUBSCRIBED] = "subscribed",
+        [EVENT_UNSUBSCRIBED] = "unsubscribed", [EVENT_PUBLISHED] = "published",
         [EVENT_REFRESHED] = "refreshed",
     };
     char line[128];

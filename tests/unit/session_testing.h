@@ -1,11 +1,11 @@
-/* What the tests of clients share: a worker without its loop and sockets. The clock is moved by hand, a wire
- * keeps what is written to it, a turn is a function.
+/* What the tests of clients share: a worker without its loop and sockets. The clock is moved by
+ * hand, a wire keeps what is written to it, a turn is a function.
  *
- * A wire checks what a transport may expect: no write while it is blocked, none after a failed write or after
- * the end, and nothing at all once the client is gone.
+ * A wire checks what a transport may expect: no write while it is blocked, none after a failed
+ * write or after the end, and nothing at all once the client is gone.
  *
- * Include once, after <cmocka.h> or tests/fuzz/fuzz_asserts.h. Thread: one. Owns: the bench, and the wires
- * until wire_free() or bench_stop().
+ * Include once, after <cmocka.h> or tests/fuzz/fuzz_asserts.h. Thread: one. Owns: the bench, and
+ * the wires until wire_free() or bench_stop().
  */
 #ifndef CARILLON_TESTS_SESSION_TESTING_H
 #define CARILLON_TESTS_SESSION_TESTING_H

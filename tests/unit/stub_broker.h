@@ -1,11 +1,12 @@
-/* A broker whose answers a test gives when it likes: open calls wait in a list until stub_answer() or
- * stub_fail().
+/* A broker whose answers a test gives when it likes: open calls wait in a list until stub_answer()
+ * or stub_fail().
  *
- * It checks what a broker may expect: a channel is attached once and detached once, and only then again.
- * Messages go to the fanout when their publish is answered with BROKER_OK. Joins and leaves take effect at
- * once, and each leave must have had its join.
+ * It checks what a broker may expect: a channel is attached once and detached once, and only then
+ * again. Messages go to the fanout when their publish is answered with BROKER_OK. Joins and leaves
+ * take effect at once, and each leave must have had its join.
  *
- * Include after <cmocka.h> or tests/fuzz/fuzz_asserts.h. Thread: one. Owns: the messages of open calls.
+ * Include after <cmocka.h> or tests/fuzz/fuzz_asserts.h. Thread: one. Owns: the messages of open
+ * calls.
  */
 #ifndef CARILLON_TESTS_STUB_BROKER_H
 #define CARILLON_TESTS_STUB_BROKER_H
@@ -23,7 +24,7 @@ struct stub_call {
     struct reply *reply;
     struct msg *msg;                 /* of a publish */
     struct presence_reply *presence; /* of a presence */
-    char channel[512]; /* of an attach or a presence */
+    char channel[512];               /* of an attach or a presence */
 };
 
 struct stub_attached {

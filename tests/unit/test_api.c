@@ -57,9 +57,9 @@ static void each_path_has_its_methods(void **state) {
 
 static void other_paths_are_not_found(void **state) {
     (void)state;
-    static const char *const paths[] = {"/",        "",          "/x",         "/apis/publish", "/api2",
-                                        "/health/", "/Health",   "/healthz",   "/metricsx",     "//health",
-                                        "/API/publish", "api/publish"};
+    static const char *const paths[] = {"/",         "",         "/x",           "/apis/publish",
+                                        "/api2",     "/health/", "/Health",      "/healthz",
+                                        "/metricsx", "//health", "/API/publish", "api/publish"};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         assert_int_equal(check("GET", paths[i]), 404);
         assert_int_equal(check("POST", paths[i]), 404);
@@ -79,7 +79,8 @@ static void what_is_switched_off_is_not_found(void **state) {
 
 static void an_unknown_method_of_the_api_is_told_with_those_there_are(void **state) {
     (void)state;
-    static const char *const paths[] = {"/api", "/api/", "/api/rpc", "/api/publish/", "/api/Publish"};
+    static const char *const paths[] = {"/api", "/api/", "/api/rpc", "/api/publish/",
+                                        "/api/Publish"};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         assert_null(request("POST", paths[i]));
         expect_response(404, "{\"error\":{\"code\":104,\"message\":\"method not found\"},"

@@ -1,5 +1,5 @@
-/* POST /api/publish and /api/broadcast: what is published, byte for byte, when the answer comes, and what is
- * refused.
+/* POST /api/publish and /api/broadcast: what is published, byte for byte, when the answer comes,
+ * and what is refused.
  *
  * Thread: main. Owns: nothing.
  */
@@ -92,19 +92,22 @@ static void payloads_pass_byte_for_byte(void **state) {
     (void)state;
     expect_published("{\"channel\":\"news\",\"data\":{}}", "{}", "");
     expect_published("{\"channel\":\"news\",\"data\": [ 1 ,\t2 ] }", "[ 1 ,\t2 ]", "");
-    expect_published("{\"data\":\"\\u00e9\\n\xc3\xa9\",\"channel\":\"news\"}", "\"\\u00e9\\n\xc3\xa9\"", "");
+    expect_published("{\"data\":\"\\u00e9\\n\xc3\xa9\",\"channel\":\"news\"}",
+                     "\"\\u00e9\\n\xc3\xa9\"", "");
     expect_published("{\"channel\":\"news\",\"data\":1e999}", "1e999", "");
     expect_published("{\"channel\":\"news\",\"data\":{\"b\":1,\"b\":2}}", "{\"b\":1,\"b\":2}", "");
-    expect_published("{\"channel\":\"news\",\"data\":{\n \"a\":\r\n[1,\n2]}}", "{ \"a\":[1,2]}", "");
+    expect_published("{\"channel\":\"news\",\"data\":{\n \"a\":\r\n[1,\n2]}}", "{ \"a\":[1,2]}",
+                     "");
     expect_published("{\"channel\":\"n\\u0065ws\",\"data\":false}", "false", "");
     expect_published("\n{\"channel\":\"news\",\"data\":0}\n", "0", "");
 }
 
 static void what_centrifugo_knows_and_we_do_not_is_let_through(void **state) {
     (void)state;
-    expect_published("{\"channel\":\"news\",\"data\":1,\"skip_history\":true,\"idempotency_key\":\"x\","
-                     "\"delta\":false,\"unknown\":{}}",
-                     "1", "");
+    expect_published(
+        "{\"channel\":\"news\",\"data\":1,\"skip_history\":true,\"idempotency_key\":\"x\","
+        "\"delta\":false,\"unknown\":{}}",
+        "1", "");
 }
 
 static void tags_are_an_object_of_strings(void **state) {
@@ -134,8 +137,8 @@ static void base64_is_taken_when_it_holds_json(void **state) {
 
 static void other_base64_is_refused(void **state) {
     (void)state;
-    static const char *const texts[] = {"",           "eyJhIjoxfQ", "eyJhIjoxfQ=",    "!!!!",
-                                        "aGVsbG8=",   "AAAA",       "eyJhIjox fQ==",  "gA==",
+    static const char *const texts[] = {"",         "eyJhIjoxfQ", "eyJhIjoxfQ=",   "!!!!",
+                                        "aGVsbG8=", "AAAA",       "eyJhIjox fQ==", "gA==",
                                         "WwoxXQ==" /* a newline between tokens */};
     char body[100];
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -180,8 +183,12 @@ static void a_body_that_is_no_json_object_is_told_so(void **state) {
     expect_refused("\"x\"", 400, object);
     expect_refused("{\"channel\":\"a\",\"channel\":\"b\",\"data\":1}", 400, object);
     expect_refused("{\"channel\":\"a\",\"data\":1,\"d\\u0061ta\":1}", 400, object);
-    const char *const texts[] = {"", "{", "{\"channel\":\"a\",\"data\":1}x", "{\"channel\":\"a\",\"data\":01}",
-                                 "{\"channel\":\"a\",\"data\":\"\xff\"}", "\xef\xbb\xbf{}"};
+    const char *const texts[] = {"",
+                                 "{",
+                                 "{\"channel\":\"a\",\"data\":1}x",
+                                 "{\"channel\":\"a\",\"data\":01}",
+                                 "{\"channel\":\"a\",\"data\":\"\xff\"}",
+                                 "\xef\xbb\xbf{}"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         assert_null(post("/api/publish", texts[i]));
         assert_int_equal(response.status, 400);
@@ -254,7 +261,8 @@ static void an_abandoned_call_is_not_answered(void **state) {
 
 static void a_broadcast_is_answered_when_the_last_one_is(void **state) {
     (void)state;
-    assert_non_null(post("/api/broadcast", "{\"channels\":[\"a\",\"b\",\"c\"],\"data\":{\"x\":1}}"));
+    assert_non_null(
+        post("/api/broadcast", "{\"channels\":[\"a\",\"b\",\"c\"],\"data\":{\"x\":1}}"));
     assert_int_equal(stub()->call_count, 3);
     stub_answer_at(stub(), 2, BROKER_OK);
     stub_answer_at(stub(), 0, BROKER_OK);
@@ -268,13 +276,14 @@ static void a_broadcast_is_answered_when_the_last_one_is(void **state) {
 
 static void each_channel_of_a_broadcast_has_its_own_answer_in_order(void **state) {
     (void)state;
-    assert_non_null(post("/api/broadcast",
-                         "{\"channels\":[\"a\",\"no:such\",\"\",\"b\",5,\"a\"],\"data\":1}"));
+    assert_non_null(
+        post("/api/broadcast", "{\"channels\":[\"a\",\"no:such\",\"\",\"b\",5,\"a\"],\"data\":1}"));
     assert_int_equal(stub()->call_count, 3);
     stub_answer_at(stub(), 1, BROKER_UNAVAILABLE); /* b */
     answer_all();
-    expect_response(200, "{\"result\":{\"responses\":[" OK "," ERROR("102", "unknown channel") ","
-                         BAD_REQUEST "," ERROR("100", "internal server error") "," BAD_REQUEST "," OK "]}}");
+    expect_response(200, "{\"result\":{\"responses\":[" OK
+                         "," ERROR("102", "unknown channel") "," BAD_REQUEST "," ERROR(
+                             "100", "internal server error") "," BAD_REQUEST "," OK "]}}");
 }
 
 static void a_broadcast_of_errors_is_answered_at_once(void **state) {

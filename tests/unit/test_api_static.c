@@ -129,9 +129,9 @@ static void what_is_not_there_is_not_found(void **state) {
     assert_int_equal(mkdir(path_in(root, ".git"), 0755), 0);
     put_file(root, ".git/a.js", "x");
     static const char *const paths[] = {
-        "/no.js",    "/folder.js", "/README",      "/config.json", "/.hidden.js", "/.git/a.js",
-        "/app",      "/app.js/",   "/index.html/", "/app.JS",      "/app.js~",    "//",
-        "/folder.js/", "/.",       "/.js",
+        "/no.js",     "/folder.js", "/README",     "/config.json", "/.hidden.js",
+        "/.git/a.js", "/app",       "/app.js/",    "/index.html/", "/app.JS",
+        "/app.js~",   "//",         "/folder.js/", "/.",           "/.js",
     };
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         assert_int_equal(get(paths[i]), 404);
@@ -151,7 +151,8 @@ static void nothing_outside_the_folder_is_served(void **state) {
     assert_int_equal(get(path), 404);
     assert_int_equal(get("/..\\x.js"), 404);
     assert_int_equal(get("/a%2e%2e/x.js"), 404);
-    assert_null(request_as(&(struct http_request){.method = STR("GET"), .path = STR("/app.js\0.js")}));
+    assert_null(
+        request_as(&(struct http_request){.method = STR("GET"), .path = STR("/app.js\0.js")}));
     assert_int_equal(response.status, 404);
 }
 

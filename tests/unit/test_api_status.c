@@ -111,7 +111,8 @@ static void metrics_are_sums_over_the_workers(void **state) {
     expect_metric("carillon_worker_loop_lag_max_seconds{worker=\"1\"} 2.500000");
 }
 
-/* name{labels} value, or a comment; each family has one TYPE, before its values, and no name twice. */
+/* name{labels} value, or a comment; each family has one TYPE, before its values, and no name twice.
+ */
 static void metrics_are_what_prometheus_reads(void **state) {
     (void)state;
     struct buf seen = {0};
@@ -165,9 +166,9 @@ static void info_tells_about_the_node(void **state) {
     double cpu;
     assert_int_equal(
         json_unpack(tree, "{s:{s:[{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:{s:F,s:i!}!}!]!}!}", "result",
-                    "nodes", "uid", &uid, "name", &name, "version", &version, "num_clients", &clients,
-                    "num_users", &users, "num_subs", &subs, "num_channels", &channels, "uptime",
-                    &uptime, "process", "cpu", &cpu, "rss", &rss),
+                    "nodes", "uid", &uid, "name", &name, "version", &version, "num_clients",
+                    &clients, "num_users", &users, "num_subs", &subs, "num_channels", &channels,
+                    "uptime", &uptime, "process", "cpu", &cpu, "rss", &rss),
         0);
     assert_string_equal(uid, "0123456789abcdef");
     assert_string_equal(name, "my \"node\"");

@@ -1,4 +1,5 @@
-/* The memory broker: messages go to the fanout, every call with a reply is answered once, by mailbox.
+/* The memory broker: messages go to the fanout, every call with a reply is answered once, by
+ * mailbox.
  *
  * Thread: main. Owns: nothing.
  */

@@ -1,4 +1,5 @@
-/* What the Centrifugo protocol writes: pushes and replies byte for byte, and its tables of codes, complete.
+/* What the Centrifugo protocol writes: pushes and replies byte for byte, and its tables of codes,
+ * complete.
  *
  * Thread: main. Owns: nothing.
  */
@@ -74,10 +75,10 @@ static void a_publication_of_a_client_says_who(void **state) {
 
 static void tags_are_passed_on(void **state) {
     (void)state;
-    expect_push(&(struct msg_parts){.channel = STR("news"),
-                                    .data = STR("1"),
-                                    .tags = STR("{\"lang\":\"en\"}")},
-                "{\"push\":{\"channel\":\"news\",\"pub\":{\"data\":1,\"tags\":{\"lang\":\"en\"}}}}");
+    expect_push(
+        &(struct msg_parts){
+            .channel = STR("news"), .data = STR("1"), .tags = STR("{\"lang\":\"en\"}")},
+        "{\"push\":{\"channel\":\"news\",\"pub\":{\"data\":1,\"tags\":{\"lang\":\"en\"}}}}");
 }
 
 static void joins_and_leaves_say_who(void **state) {
@@ -130,7 +131,8 @@ static void each_error_has_centrifugos_code_and_message(void **state) {
         {ERROR_BAD_REQUEST, "\"code\":107,\"message\":\"bad request\""},
         {ERROR_NOT_AVAILABLE, "\"code\":108,\"message\":\"not available\""},
         {ERROR_TOKEN_EXPIRED, "\"code\":109,\"message\":\"token expired\""},
-        {ERROR_TOO_MANY_REQUESTS, "\"code\":111,\"message\":\"too many requests\",\"temporary\":true"},
+        {ERROR_TOO_MANY_REQUESTS,
+         "\"code\":111,\"message\":\"too many requests\",\"temporary\":true"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char expected[200];
@@ -181,7 +183,8 @@ static void each_reason_has_centrifugos_close_code(void **state) {
     }
 }
 
-/* SDKs look at a code only when there is a reason beside it, and a close frame holds 123 bytes of it. */
+/* SDKs look at a code only when there is a reason beside it, and a close frame holds 123 bytes of
+ * it. */
 static void every_reason_that_is_sent_has_a_code_and_a_text(void **state) {
     (void)state;
     for (int r = 0; r < CLOSE_REASON_COUNT; r++) {

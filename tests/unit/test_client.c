@@ -1,5 +1,5 @@
-/* A client's life: connect, pings, farewell, and its output queue; with a plain protocol and a fake wire.
- * What it does in channels is in test_client_channels.c.
+/* A client's life: connect, pings, farewell, and its output queue; with a plain protocol and a fake
+ * wire. What it does in channels is in test_client_channels.c.
  *
  * Thread: main. Owns: nothing.
  */

@@ -1,5 +1,5 @@
-/* What a client does in channels: subscribe, wait for the broker, publish, leave. The broker is a stub that
- * answers when the test says so.
+/* What a client does in channels: subscribe, wait for the broker, publish, leave. The broker is a
+ * stub that answers when the test says so.
  *
  * Thread: main. Owns: nothing.
  */
@@ -193,8 +193,8 @@ static void messages_held_for_a_failed_subscribe_are_dropped(void **state) {
     expect_lines(w, "2 error internal server error\n");
 }
 
-/* The retry was sent before the first attempt had failed: it runs in the very answer, and the channel must
- * survive that answer. */
+/* The retry was sent before the first attempt had failed: it runs in the very answer, and the
+ * channel must survive that answer. */
 static void a_retry_that_waited_behind_the_failure_attaches_again(void **state) {
     (void)state;
     struct wire *a = open_connected(), *b = open_connected();

@@ -1,8 +1,10 @@
-/* Clients under random schedules: they connect, subscribe, publish, block, die and vanish while the broker
- * answers in any order, late, or with a failure. A model watches every line that a client gets:
+/* Clients under random schedules: they connect, subscribe, publish, block, die and vanish while the
+ * broker answers in any order, late, or with a failure. A model watches every line that a client
+ * gets:
  *
  *   - each command is answered once; subscribes and unsubscribes of one channel in their order;
- *   - a subscriber sees the channel's messages in the one order, with no hole, from its reply to its end;
+ *   - a subscriber sees the channel's messages in the one order, with no hole, from its reply to
+ * its end;
  *   - nobody gets a message before "subscribed" or after "unsubscribed", nor anything after "bye";
  *   - in the end no call, no subscription and no byte is left.
  *
@@ -21,7 +23,14 @@
 #include "tests/unit/plain_protocol.h"
 #include "tests/unit/random_json.h"
 
-enum { GIVEN_MAX = 3, PEERS = 40, CHANNELS = 24, COMMANDS_MAX = 400, STEPS = 12000, NUMBERS_MAX = STEPS * 4 };
+enum {
+    GIVEN_MAX = 3,
+    PEERS = 40,
+    CHANNELS = 24,
+    COMMANDS_MAX = 400,
+    STEPS = 12000,
+    NUMBERS_MAX = STEPS * 4
+};
 
 struct asked {
     uint8_t channel;
@@ -35,8 +44,8 @@ struct peer {
     uint32_t asked_count;
     uint32_t last_answered[CHANNELS]; /* of its subscribes and unsubscribes */
     bool is_subscribed[CHANNELS];
-    uint32_t next[CHANNELS]; /* in the channel's log: must not come later than this */
-    bool has_seen[CHANNELS]; /* then next is exact */
+    uint32_t next[CHANNELS];  /* in the channel's log: must not come later than this */
+    bool has_seen[CHANNELS];  /* then next is exact */
     uint8_t given[GIVEN_MAX]; /* channels of its token */
     uint32_t given_count;
     bool owes_pong, is_over;
@@ -70,8 +79,8 @@ static void see_message(struct peer *p, uint32_t channel, uint32_t number) {
     assert_int_equal(numbers[number].channel, channel);
     assert_true(p->is_subscribed[channel]);
     uint32_t index = numbers[number].index;
-    /* Who leaves and comes back while messages wait in the mailbox gets those, too; then comes what was
-     * published since. Between the two there may be a hole, after them never. */
+    /* Who leaves and comes back while messages wait in the mailbox gets those, too; then comes what
+     * was published since. Between the two there may be a hole, after them never. */
     if (!p->has_seen[channel])
         assert_true(index <= p->next[channel]);
     else if (index != p->next[channel])
@@ -184,8 +193,7 @@ static void elsewhere_somebody_publishes(void) {
     uint32_t channel = below(channel_count), number = new_number();
     snprintf(name, sizeof(name), "ch%u", channel);
     snprintf(data, sizeof(data), "%u", number);
-    struct msg *m =
-        msg_create(&(struct msg_parts){.channel = str_of(name), .data = str_of(data)});
+    struct msg *m = msg_create(&(struct msg_parts){.channel = str_of(name), .data = str_of(data)});
     enter_in_log(channel, number);
     fanout_post(bench.fanout, m);
     msg_unref(m);

@@ -1,5 +1,5 @@
-/* The fanout: which workers get a channel's messages, against a model, and one order for all of them while
- * threads publish at once.
+/* The fanout: which workers get a channel's messages, against a model, and one order for all of
+ * them while threads publish at once.
  *
  * Thread: main; the last tests also in four threads. Owns: nothing.
  */
@@ -251,8 +251,8 @@ static void all_workers_see_the_messages_of_threads_in_one_order(void **state) {
         fanout_remove(fanout, STR("c"), i);
 }
 
-/* Each thread is a worker that comes and goes on two channels, one of its own and one of all. While it is
- * in, it must get its own post. */
+/* Each thread is a worker that comes and goes on two channels, one of its own and one of all. While
+ * it is in, it must get its own post. */
 static void *come_and_go(void *arg) {
     uint32_t worker = *(uint32_t *)arg;
     char name[16];

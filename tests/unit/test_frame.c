@@ -1,5 +1,5 @@
-/* Frames: headers at every border of the length's form, fragments that are whole frames and rejoin to the
- * payload, close frames, and the counting of chains.
+/* Frames: headers at every border of the length's form, fragments that are whole frames and rejoin
+ * to the payload, close frames, and the counting of chains.
  *
  * Thread: main. Owns: nothing.
  */
@@ -131,7 +131,10 @@ static void a_close_frame_has_code_and_reason(void **state) {
     assert_int_equal(f->size_bytes, 15);
     assert_int_equal(f->total_bytes, 15);
     assert_null(f->next);
-    assert_memory_equal(f->bytes, "\x88\x0d\x0d\xad" "bad request", 15);
+    assert_memory_equal(f->bytes,
+                        "\x88\x0d\x0d\xad"
+                        "bad request",
+                        15);
     frame_unref(f);
 }
 

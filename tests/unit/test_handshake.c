@@ -1,5 +1,5 @@
-/* The checks before an upgrade: every row of the handshake table that is decided here, and the origins,
- * with the tricks that must not work.
+/* The checks before an upgrade: every row of the handshake table that is decided here, and the
+ * origins, with the tricks that must not work.
  *
  * A row changes one thing of a good request. Thread: main. Owns: nothing.
  */
@@ -24,7 +24,7 @@
 enum { UPGRADE = -1 }; /* status 0, and it becomes a WebSocket */
 
 static char *origins[] = {"https://good.com", "https://*.wild.com", "http://localhost:*",
-                          "https://ab?.com",  "https://[::1]:8000"};
+                          "https://ab?.com", "https://[::1]:8000"};
 static struct config config = {
     .websocket_handler_prefix = "/connection/websocket",
     .client_allowed_origins = {origins, sizeof(origins) / sizeof(origins[0])},
@@ -50,7 +50,8 @@ static void add_rest_without(struct buf *b, const char *changed) {
     }
 }
 
-/* line: the request line; without: a header's name with a colon, to be left out; lines: to be added. */
+/* line: the request line; without: a header's name with a colon, to be left out; lines: to be
+ * added. */
 struct row {
     const char *line, *without, *lines;
     int status;
@@ -90,8 +91,8 @@ static void a_good_request_becomes_a_websocket(void **state) {
         {GOOD_LINE, "Host:", "Host:\r\n", UPGRADE},
         {GOOD_LINE, "", "Sec-WebSocket-Protocol: centrifuge-json\r\n", UPGRADE},
         {GOOD_LINE, "", "Sec-WebSocket-Protocol: other, centrifuge-json\r\n", UPGRADE},
-        {GOOD_LINE, "", "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=99\r\n",
-         UPGRADE},
+        {GOOD_LINE, "",
+         "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=99\r\n", UPGRADE},
         {GOOD_LINE, "", "Origin: https://good.com\r\n", UPGRADE},
         {GOOD_LINE, "", "Cookie: a=b\r\nX-Forwarded-For: 1.2.3.4\r\n", UPGRADE},
     };
@@ -137,8 +138,8 @@ static void the_websocket_version_must_be_13(void **state) {
     };
     EXPECT_ROWS(rows);
     /* RFC 6455 section 4.2.2: the answer says which version would do. */
-    struct handshake_answer a =
-        check_text(STR(GOOD_LINE "\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"));
+    struct handshake_answer a = check_text(
+        STR(GOOD_LINE "\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"));
     assert_non_null(strstr(a.headers, "Sec-WebSocket-Version: 13\r\n"));
 }
 
@@ -156,8 +157,10 @@ static void the_key_must_be_16_bytes_in_base64(void **state) {
         {GOOD_LINE, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: dGhlIHNhbXBs=SBub25jZQ==\r\n", 400},
         {GOOD_LINE, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: dGhlIHNhbXBs SBub25jZQ==\r\n", 400},
         {GOOD_LINE, "", "Sec-WebSocket-Key: " KEY "\r\n", 400}, /* twice */
-        {GOOD_LINE, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", UPGRADE},
-        {GOOD_LINE, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: +/+/+/+/+/+/+/+/+/+/+w==\r\n", UPGRADE},
+        {GOOD_LINE, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+         UPGRADE},
+        {GOOD_LINE, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: +/+/+/+/+/+/+/+/+/+/+w==\r\n",
+         UPGRADE},
     };
     EXPECT_ROWS(rows);
     int n = snprintf(long_key, sizeof(long_key), "Sec-WebSocket-Key: ");
@@ -249,10 +252,9 @@ static void a_foreign_page_is_refused(void **state) {
 static void origins_are_matched_as_patterns(void **state) {
     (void)state;
     static const char *const allowed[] = {
-        "https://good.com",       "HTTPS://GOOD.COM",      "https://Good.com",
-        "https://a.wild.com",     "https://a.b.wild.com",  "https://.wild.com",
-        "http://localhost:3000",  "http://localhost:1",    "https://abc.com",
-        "https://ab-.com",        "https://[::1]:8000",
+        "https://good.com",     "HTTPS://GOOD.COM",  "https://Good.com",      "https://a.wild.com",
+        "https://a.b.wild.com", "https://.wild.com", "http://localhost:3000", "http://localhost:1",
+        "https://abc.com",      "https://ab-.com",   "https://[::1]:8000",
     };
     for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
         assert_true(handshake_origin_is_allowed(&config, str_of(allowed[i])));
@@ -393,8 +395,8 @@ static void the_length_of_a_body_must_be_beyond_doubt(void **state) {
 static void a_path_that_climbs_names_nothing(void **state) {
     (void)state;
     static const char *const targets[] = {
-        "/..",          "/../etc/passwd",  "/a/../b",      "/%2e%2e/x", "/%2E./x", "/.%2e/x",
-        "/a\\b",        "/%5c..%5c",       "/a%00b",       "/..%2f",    "/x/..?y", "/%2e%2e",
+        "/..",   "/../etc/passwd", "/a/../b", "/%2e%2e/x", "/%2E./x", "/.%2e/x",
+        "/a\\b", "/%5c..%5c",      "/a%00b",  "/..%2f",    "/x/..?y", "/%2e%2e",
     };
     for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
         char line[64];

@@ -1,5 +1,5 @@
-/* The head of an HTTP/1 request: what is read, what is refused and how, and that a head which comes byte by
- * byte is the same head.
+/* The head of an HTTP/1 request: what is read, what is refused and how, and that a head which comes
+ * byte by byte is the same head.
  *
  * Thread: main. Owns: nothing.
  */
@@ -98,7 +98,8 @@ static void values_may_hold_bytes_above_ascii(void **state) {
 
 static void every_token_character_may_be_in_a_name(void **state) {
     (void)state;
-    assert_int_equal(parse("M!#$%&'*+-.^_`|~09aZ / HTTP/1.1\r\nx!#$%&'*+-.^_`|~09aZ: y\r\n\r\n"), HEAD_OK);
+    assert_int_equal(parse("M!#$%&'*+-.^_`|~09aZ / HTTP/1.1\r\nx!#$%&'*+-.^_`|~09aZ: y\r\n\r\n"),
+                     HEAD_OK);
     expect_header(0, "x!#$%&'*+-.^_`|~09aZ", "y");
 }
 
@@ -155,11 +156,11 @@ static void what_is_no_header_is_refused(void **state) {
         {GET "\xc3\xa9: c\r\n\r\n", HEAD_BAD},
         {GET "A: b\x01\r\n\r\n", HEAD_BAD},
         {GET "A: b\x7f\r\n\r\n", HEAD_BAD},
-        {GET "A: b\rC: d\r\n\r\n", HEAD_BAD},   /* a bare CR ends no line */
+        {GET "A: b\rC: d\r\n\r\n", HEAD_BAD}, /* a bare CR ends no line */
         {GET "A: b\r\r\n\r\n", HEAD_BAD},
-        {GET "A: b\r\n c\r\n\r\n", HEAD_BAD},   /* folded */
+        {GET "A: b\r\n c\r\n\r\n", HEAD_BAD}, /* folded */
         {GET "A: b\r\n\tc\r\n\r\n", HEAD_BAD},
-        {GET " A: b\r\n\r\n", HEAD_BAD},        /* folded into the request line */
+        {GET " A: b\r\n\r\n", HEAD_BAD}, /* folded into the request line */
     };
     EXPECT_ROWS(rows);
 }
@@ -209,8 +210,9 @@ static void a_head_that_is_not_whole_is_incomplete(void **state) {
 
 static void byte_by_byte_it_is_the_same_head(void **state) {
     (void)state;
-    const struct str text = STR("GET /connection/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
-                                "Connection: keep-alive, Upgrade\r\nX: \r\n\r\n");
+    const struct str text =
+        STR("GET /connection/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+            "Connection: keep-alive, Upgrade\r\nX: \r\n\r\n");
     for (size_t n = 0; n < text.n; n++)
         assert_int_equal(parse_bytes(str_slice(text, 0, n)), HEAD_INCOMPLETE);
     assert_int_equal(parse_bytes(text), HEAD_OK);
@@ -221,7 +223,8 @@ static void byte_by_byte_it_is_the_same_head(void **state) {
 
 static struct buf built;
 
-/* A request with a target of so many bytes and so many headers of so many bytes each, line ends included. */
+/* A request with a target of so many bytes and so many headers of so many bytes each, line ends
+ * included. */
 static enum head_result parse_built(size_t target_bytes, size_t header_count, size_t header_bytes) {
     buf_clear(&built);
     buf_add_z(&built, "GET /");
@@ -306,11 +309,21 @@ static void a_token_is_found_in_a_list(void **state) {
         const char *value;
         bool has_it;
     } rows[] = {
-        {"upgrade", true},       {"Upgrade", true},        {"UPGRADE", true},
-        {"keep-alive, Upgrade", true}, {"Upgrade,keep-alive", true}, {" \tupgrade\t ,x", true},
-        {",,upgrade,,", true},   {"", false},              {"x", false},
-        {"upgrades", false},     {"xupgrade", false},      {"up grade", false},
-        {"upgrade x", false},    {"upgrade;q=1", false},   {"\"upgrade\"", false},
+        {"upgrade", true},
+        {"Upgrade", true},
+        {"UPGRADE", true},
+        {"keep-alive, Upgrade", true},
+        {"Upgrade,keep-alive", true},
+        {" \tupgrade\t ,x", true},
+        {",,upgrade,,", true},
+        {"", false},
+        {"x", false},
+        {"upgrades", false},
+        {"xupgrade", false},
+        {"up grade", false},
+        {"upgrade x", false},
+        {"upgrade;q=1", false},
+        {"\"upgrade\"", false},
         {",", false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -323,8 +336,8 @@ static bool lies_within(struct str part, struct str whole) {
     return part.n == 0 || (part.p >= whole.p && part.p + part.n <= whole.p + whole.n);
 }
 
-/* Whatever comes: all spans lie in the text, a whole head stays what it is when more follows, and one that
- * was refused is never accepted later. */
+/* Whatever comes: all spans lie in the text, a whole head stays what it is when more follows, and
+ * one that was refused is never accepted later. */
 static void damaged_heads_are_judged_for_good(void **state) {
     (void)state;
     struct random r = {17};
@@ -344,7 +357,8 @@ static void damaged_heads_are_judged_for_good(void **state) {
             assert_int_equal(parse_bytes(str_slice(buf_str(&b), 0, size_bytes)), HEAD_OK);
             assert_int_equal(head.size_bytes, size_bytes);
         }
-        enum head_result part = parse_bytes(str_slice(buf_str(&b), 0, random_below(&r, (uint32_t)b.n + 1)));
+        enum head_result part =
+            parse_bytes(str_slice(buf_str(&b), 0, random_below(&r, (uint32_t)b.n + 1)));
         if (part != HEAD_INCOMPLETE && part != HEAD_OK)
             assert_true(whole != HEAD_OK);
         buf_fini(&b);

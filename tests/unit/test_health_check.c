@@ -1,5 +1,5 @@
-/* `carillon health`: which addresses it understands, and what it makes of answers. The server is a thread with a
- * real socket on loopback that answers once.
+/* `carillon health`: which addresses it understands, and what it makes of answers. The server is a
+ * thread with a real socket on loopback that answers once.
  *
  * Thread: main, and one for the server. Owns: nothing.
  */

@@ -246,7 +246,8 @@ static void assert_is_like_the_model(void) {
     assert_int_equal(hub.channels.count, channel_count);
     assert_int_equal(hub.sub_count, sub_count);
     for (uint32_t i = 0; i < SUBS; i++)
-        assert_ptr_equal(model_subs[i].channel, in_channel[i] < 0 ? NULL : find(name_of(in_channel[i])));
+        assert_ptr_equal(model_subs[i].channel,
+                         in_channel[i] < 0 ? NULL : find(name_of(in_channel[i])));
 }
 
 static void step_sub(uint32_t i, int channel) {

@@ -47,8 +47,8 @@ static int stop(void **state) {
 /* A message whose block has exactly this size. */
 static struct msg *message_of(size_t size_bytes) {
     static const char zeros[4 * MARK_BYTES];
-    return msg_create(
-        &(struct msg_parts){.channel = STR("c"), .data = {zeros, size_bytes - sizeof(struct msg) - 1}});
+    return msg_create(&(struct msg_parts){.channel = STR("c"),
+                                          .data = {zeros, size_bytes - sizeof(struct msg) - 1}});
 }
 
 /* False when it was dropped; either way only the mailbox holds it. */
@@ -150,7 +150,8 @@ static void each_kind_of_mail_wakes(void **state) {
     assert_true(mailbox_take(&box, &mail));
 }
 
-/* The reader has a batch in hand and may be about to sleep after it: one wake-up, not one per mail. */
+/* The reader has a batch in hand and may be about to sleep after it: one wake-up, not one per mail.
+ */
 static void what_comes_while_a_batch_is_read_wakes_once(void **state) {
     (void)state;
     struct control controls[4];

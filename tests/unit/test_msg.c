@@ -18,7 +18,8 @@ enum { THREADS = 4, ROUNDS = 100000 };
 
 static void a_message_copies_its_parts(void **state) {
     (void)state;
-    char texts[7][16] = {"news", "{\"a\":1}", "{\"t\":\"x\"}", "alice", "client-1", "{\"i\":2}", "[3]"};
+    char texts[7][16] = {"news",      "{\"a\":1}", "{\"t\":\"x\"}", "alice", "client-1",
+                         "{\"i\":2}", "[3]"};
     struct str s[7];
     for (size_t i = 0; i < 7; i++)
         s[i] = str_of(texts[i]);
@@ -46,8 +47,8 @@ static void a_message_copies_its_parts(void **state) {
 
 static void absent_parts_are_empty(void **state) {
     (void)state;
-    struct msg *m =
-        msg_create(&(struct msg_parts){.kind = MSG_PUBLICATION, .channel = STR("c"), .data = STR("1")});
+    struct msg *m = msg_create(
+        &(struct msg_parts){.kind = MSG_PUBLICATION, .channel = STR("c"), .data = STR("1")});
     assert_int_equal(m->parts.tags.n, 0);
     assert_int_equal(m->parts.user.n, 0);
     assert_int_equal(m->parts.client.n, 0);
@@ -144,8 +145,8 @@ static void whichever_thread_is_last_frees_it_once(void **state) {
         void *result;
         pthread_barrier_init(&start_line, NULL, THREADS);
         for (int i = 0; i < THREADS; i++)
-            assert_int_equal(
-                pthread_create(&threads[i], NULL, read_and_unref, i ? msg_ref(m) : m), 0);
+            assert_int_equal(pthread_create(&threads[i], NULL, read_and_unref, i ? msg_ref(m) : m),
+                             0);
         for (int i = 0; i < THREADS; i++) {
             assert_int_equal(pthread_join(threads[i], &result), 0);
             assert_non_null(result);

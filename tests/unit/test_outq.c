@@ -1,5 +1,5 @@
-/* The output queue: against a plain array, whole frames per write, the shared join, and that nothing is
- * held when it is idle.
+/* The output queue: against a plain array, whole frames per write, the shared join, and that
+ * nothing is held when it is idle.
  *
  * Thread: main. Owns: nothing.
  */
@@ -161,6 +161,18 @@ static void a_part_over_the_limit_is_written_alone(void **state) {
     frame_unref(f);
 }
 
+static void a_write_may_be_full_to_the_last_byte(void **state) {
+    (void)state;
+    struct outq q = {0};
+    uint32_t count;
+    push_new(&q, OUTQ_WRITE_MAX_BYTES - 100, 'a');
+    push_new(&q, 100, 'b');
+    push_new(&q, 1, 'c');
+    assert_int_equal(outq_peek(&q, &pool, &count).n, OUTQ_WRITE_MAX_BYTES);
+    assert_int_equal(count, 2);
+    outq_clear(&q, &pool);
+}
+
 static void a_write_has_a_limit_of_frames(void **state) {
     (void)state;
     struct outq q = {0};
@@ -174,7 +186,8 @@ static void a_write_has_a_limit_of_frames(void **state) {
     outq_clear(&q, &pool);
 }
 
-/* The join of two queues with the same frames is made once: a mark left in its bytes is still there. */
+/* The join of two queues with the same frames is made once: a mark left in its bytes is still
+ * there. */
 static void equal_queues_share_one_join(void **state) {
     (void)state;
     struct outq a = {0}, b = {0};
@@ -213,7 +226,8 @@ static void queues_that_differ_do_not_share(void **state) {
         frame_unref(f[i]);
 }
 
-/* Freed and made anew, a frame may lie where the old one lay; the kept join must not be taken for it. */
+/* Freed and made anew, a frame may lie where the old one lay; the kept join must not be taken for
+ * it. */
 static void a_join_is_not_mistaken_for_new_frames_at_old_places(void **state) {
     (void)state;
     struct outq q = {0};
@@ -357,6 +371,7 @@ int main(void) {
         OUTQ_TEST(a_peek_changes_nothing),
         OUTQ_TEST(a_message_of_many_parts_is_queued_part_by_part),
         OUTQ_TEST(a_part_over_the_limit_is_written_alone),
+        OUTQ_TEST(a_write_may_be_full_to_the_last_byte),
         OUTQ_TEST(a_write_has_a_limit_of_frames),
         OUTQ_TEST(equal_queues_share_one_join),
         OUTQ_TEST(queues_that_differ_do_not_share),

@@ -1,5 +1,5 @@
-/* All clients of a worker: handles, delivery to many, and the flush: when it is due, in which order, and
- * that nobody waits for a fan-out to thousands.
+/* All clients of a worker: handles, delivery to many, and the flush: when it is due, in which
+ * order, and that nobody waits for a fan-out to thousands.
  *
  * Thread: main. Owns: nothing.
  */
@@ -176,7 +176,8 @@ static void all_may_be_slow_at_once(void **state) {
         wires[i]->is_blocked = true;
     for (int round = 0; round < 11; round++)
         arrives("news", "four");
-    assert_int_equal(fanout_channel_count(bench.fanout), 0); /* the last one took the channel along */
+    assert_int_equal(fanout_channel_count(bench.fanout),
+                     0); /* the last one took the channel along */
     assert_int_equal(metric(METRIC_SUBSCRIPTIONS), 0);
     for (int i = 0; i < 100; i++) {
         wire_unblock(wires[i]);

@@ -1,5 +1,5 @@
-/* The wheel: deadlines against a fake clock. Never early, at most a tick late, however they are set,
- * cancelled and turned.
+/* The wheel: deadlines against a fake clock. Never early, at most a tick late, however they are
+ * set, cancelled and turned.
  *
  * Thread: main. Owns: nothing.
  */
@@ -60,6 +60,8 @@ static void note(struct wheel_entry *e, void *arg) {
 static void turn_at(uint64_t ms) {
     now_ms = ms;
     wheel_turn(&wheel, now_ms, note, NULL);
+    /* So the next turn looks at the slots since then only. */
+    assert_int_equal(wheel.turned_to_tick, now_ms / WHEEL_TICK_MS);
 }
 
 /* As a worker does it: each WHEEL_TICK_MS. */
@@ -249,7 +251,8 @@ static void random_deadlines_are_kept(void **state) {
         change_something();
         uint64_t before_ms = now_ms;
         bool is_long = random_below(&chance, 500) == 0;
-        now_ms += is_long ? random_below(&chance, 4 * SPAN_MS) : random_below(&chance, WHEEL_TICK_MS);
+        now_ms +=
+            is_long ? random_below(&chance, 4 * SPAN_MS) : random_below(&chance, WHEEL_TICK_MS);
         wheel_turn(&wheel, now_ms, note_and_change, NULL);
         /* Nothing is left over that was due a tick before the last turn, or before it was set. */
         if (step % 50 == 0)

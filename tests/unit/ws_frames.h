@@ -1,5 +1,5 @@
-/* Reads WebSocket frames as a strict client would (RFC 6455 section 5): what a server may not send is
- * refused.
+/* Reads WebSocket frames as a strict client would (RFC 6455 section 5): what a server may not send
+ * is refused.
  *
  * Thread: any (no state). Owns: nothing.
  */
@@ -8,7 +8,14 @@
 
 #include "server/base/str.h"
 
-enum ws_opcode { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+enum ws_opcode {
+    WS_CONTINUATION = 0,
+    WS_TEXT = 1,
+    WS_BINARY = 2,
+    WS_CLOSE = 8,
+    WS_PING = 9,
+    WS_PONG = 10
+};
 
 struct ws_frame {
     enum ws_opcode opcode;
@@ -23,8 +30,9 @@ static inline uint64_t ws_number(struct str s, size_t at, size_t n) {
     return v;
 }
 
-/* Cuts the first frame off *rest. False when it is incomplete or may not come from a server: RSV bits, a
- * mask, a length that is not in its shortest form, an unknown opcode, a long or fragmented control frame. */
+/* Cuts the first frame off *rest. False when it is incomplete or may not come from a server: RSV
+ * bits, a mask, a length that is not in its shortest form, an unknown opcode, a long or fragmented
+ * control frame. */
 static inline bool ws_next(struct str *rest, struct ws_frame *f) {
     if (rest->n < 2)
         return false;
