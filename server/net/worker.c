@@ -50,6 +50,9 @@ struct worker {
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct lws_protocols protocols[3];
+#if LWS_LIBRARY_VERSION_NUMBER >= 4003000
+    lws_log_cx_t log; /* the library counts references to it without a lock: one per thread */
+#endif
     uint64_t tick_due_us;
     uint64_t input_since_us; /* first input of this turn; 0: none */
     size_t drain_slice;
@@ -235,6 +238,9 @@ static bool create_context(struct worker *w) {
     };
     w->protocols[0] = w->protocols[1] = protocol;
     w->protocols[1].name = "centrifuge-json";
+#if LWS_LIBRARY_VERSION_NUMBER >= 4003000
+    info.log_cx = &w->log;
+#endif
     w->context = lws_create_context(&info);
     if (w->context)
         w->vhost = lws_create_vhost(w->context, &info);
