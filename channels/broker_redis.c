@@ -1,12 +1,11 @@
 /* See broker_redis.h. One thread with a loop and two links to Redis. What happens there:
  *
  *     inbox     calls of other threads             pair      both links, connecting again
- *     subs      which channels Redis sends us      scripts   what changes presence in one step
- *     nodes     heartbeat, who is gone             members   of this node
- *     presence  reading who is there
+ *     subs      which channels Redis sends us      nodes     heartbeat, who is gone
+ *     members   of this node                       presence  reading who is there
  *
- * The broker is up when the scripts are loaded, everything attached is subscribed again and a beat
- * was answered. Before, what needs Redis is refused at once.
+ * The broker is up when everything attached is subscribed again and a beat was answered. Before,
+ * what needs Redis is refused at once.
  *
  * Every message, also of this node itself, comes to the fanout only from Redis, so all nodes see
  * one order.
@@ -53,7 +52,6 @@ struct broker_redis {
     /* of the Redis thread: */
     struct redis_pair pair;
     struct redis_subs subs;
-    struct redis_scripts scripts;
     struct redis_nodes nodes;
     struct redis_members members;
     struct redis_presence presence;
@@ -85,12 +83,7 @@ static void check_up(struct broker_redis *b) {
 static void connected(void *arg) {
     struct broker_redis *b = arg;
     atomic_store(&b->trouble, "redis is there, channels are being subscribed again");
-    redis_scripts_load(&b->scripts);
     redis_subs_connected(&b->subs);
-}
-
-static void scripts_loaded(void *arg) {
-    struct broker_redis *b = arg;
     redis_nodes_connected(&b->nodes, clock_now_ms());
 }
 
@@ -101,7 +94,6 @@ static void lost(void *arg, const char *why, bool was_connected) {
     atomic_store(&b->trouble, why);
     if (!was_connected)
         return; /* no part has begun anything */
-    redis_scripts_lost(&b->scripts);
     redis_nodes_lost(&b->nodes);
     redis_members_lost(&b->members);
     redis_subs_lost(&b->subs);
@@ -394,10 +386,9 @@ static void init_parts(struct broker_redis *b) {
     const struct redis_nodes_hooks hooks = {.beat = beat_answered, .fail = nodes_fail, .arg = b};
     redis_inbox_init(&b->inbox, wake, b);
     redis_subs_init(&b->subs, &b->shared, b->pair.messages.link);
-    redis_scripts_init(&b->scripts, &b->shared, commands, scripts_loaded, b);
-    redis_nodes_init(&b->nodes, &b->shared, &b->scripts, &hooks);
-    redis_members_init(&b->members, &b->shared, &b->scripts, commands);
-    b->presence = (struct redis_presence){&b->shared, &b->scripts, commands, &b->inbox};
+    redis_nodes_init(&b->nodes, &b->shared, commands, &hooks);
+    redis_members_init(&b->members, &b->shared, commands);
+    b->presence = (struct redis_presence){&b->shared, commands, &b->inbox};
 }
 
 static void destroy(struct broker *broker) {

@@ -1,7 +1,7 @@
 /* The broker of many nodes: messages go through one Redis, which all of them share.
  *
  * Every key and channel in Redis starts with carillon:1:<prefix>: (1 is the version of the layout);
- * nothing else there is touched or believed. docs/architecture.md lists the keys.
+ * nothing else there is touched or believed. redis_shared.h lists the keys.
  *
  * Calls are posted to one thread, which talks to Redis over two connections. While Redis is away,
  * publish, attach and presence are answered BROKER_UNAVAILABLE at once, what is attached stays so

@@ -1,11 +1,12 @@
-/* See redis_members.h. Every member is in one list: clean, dirty, refused, or that of the batch
- * that is under way with it; when Redis answers, the batch's members become clean.
+/* See redis_members.h. Every member is in one list: clean, fresh, again, later, or that of the
+ * batch that is under way with it; when Redis answers, the batch's members become clean.
  *
  * Thread: the Redis thread.
  */
 #include "channels/redis_members.h"
 
 #include "channels/redis_envelope.h"
+#include "channels/redis_scripts.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -16,7 +17,7 @@
 
 /* In one call of a script: Redis does nothing else meanwhile. */
 enum { BATCH_MAX = 100, BATCH_MAX_BYTES = 256 * 1024 };
-enum { REWRITE_BATCHES_MAX = 4, REWRITE_PAUSE_MS = 10000 };
+enum { AGAIN_BATCHES_MAX = 4, REFUSED_PAUSE_MS = 10000, RECONNECT_PAUSE_MS = 1500 };
 #define SCAN_COUNT "200"
 
 struct member {
@@ -32,15 +33,17 @@ struct member {
 struct batch {
     struct redis_members *owner;
     struct list members;
+    bool is_again;
 };
 
 void redis_members_init(struct redis_members *m, struct redis_shared *shared,
-                        struct redis_scripts *scripts, struct redis_link *link) {
-    *m = (struct redis_members){.shared = shared, .scripts = scripts, .link = link};
+                        struct redis_link *link) {
+    *m = (struct redis_members){.shared = shared, .link = link};
     map_init(&m->all);
     list_init(&m->clean);
-    list_init(&m->dirty);
-    list_init(&m->refused);
+    list_init(&m->fresh);
+    list_init(&m->again);
+    list_init(&m->later);
 }
 
 static struct str key_of(struct buf *b, const struct msg_parts *p) {
@@ -73,6 +76,12 @@ void redis_members_fini(struct redis_members *m) {
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
+static void rewrite_in(struct redis_members *m, uint64_t pause_ms) {
+    if (!m->needs_rewrite)
+        m->rewrite_at_ms = clock_now_ms() + pause_ms;
+    m->needs_rewrite = true;
+}
+
 /* A foreign value under one of our keys concerns nobody else; otherwise Redis does not write, and
  * everything is written again when it does. */
 static bool was_refused(struct redis_members *m, const redisReply *reply) {
@@ -85,9 +94,7 @@ static bool was_refused(struct redis_members *m, const redisReply *reply) {
         redis_count(&m->shared->counters.garbage);
         return false;
     }
-    if (!m->needs_rewrite)
-        m->rewrite_at_ms = clock_now_ms() + REWRITE_PAUSE_MS;
-    m->needs_rewrite = true;
+    rewrite_in(m, REFUSED_PAUSE_MS);
     return true;
 }
 
@@ -104,7 +111,8 @@ static void end_rewrite(struct redis_members *m) {
     struct redis_args args = {.count = 0};
     if (!m->is_connected || !redis_link_is_open(m->link))
         return;
-    if (!m->is_rewriting || m->is_scanning || m->open_batches > 0 || !list_is_empty(&m->dirty))
+    if (!m->is_rewriting || m->is_scanning || m->open_again_batches > 0 ||
+        !list_is_empty(&m->again))
         return;
     m->is_rewriting = false;
     if (!m->was_swept || m->needs_rewrite)
@@ -119,10 +127,11 @@ static void batch_written(void *arg, enum redis_outcome outcome, const redisRepl
     struct batch *b = arg;
     struct redis_members *m = b->owner;
     m->open_batches--;
+    m->open_again_batches -= b->is_again;
     if (outcome != REDIS_ANSWERED) {
-        list_splice(&m->dirty, &b->members);
+        list_splice(&m->fresh, &b->members);
     } else if (was_refused(m, reply)) {
-        list_splice(&m->refused, &b->members);
+        list_splice(&m->later, &b->members);
     } else {
         list_for_each(l, &b->members) list_entry(l, struct member, link)->was_written = true;
         list_splice(&m->clean, &b->members);
@@ -149,11 +158,11 @@ static struct str add_value(struct redis_members *m, const struct member *member
     return (struct str){m->scratch.p + at, m->scratch.n - at};
 }
 
-/* Moves members from dirty to a batch; gives the size of their values. */
-static size_t fill(struct redis_members *m, struct batch *b) {
+/* Moves members to a batch; gives the size of their values. */
+static size_t fill(const struct redis_members *m, struct batch *b, struct list *from) {
     size_t bytes = 0;
-    for (int i = 0; i < BATCH_MAX && bytes < BATCH_MAX_BYTES && !list_is_empty(&m->dirty); i++) {
-        struct member *member = list_entry(m->dirty.next, struct member, link);
+    for (int i = 0; i < BATCH_MAX && bytes < BATCH_MAX_BYTES && !list_is_empty(from); i++) {
+        struct member *member = list_entry(from->next, struct member, link);
         bytes += value_bytes(m, member);
         list_remove(&member->link);
         list_append(&b->members, &member->link);
@@ -161,13 +170,14 @@ static size_t fill(struct redis_members *m, struct batch *b) {
     return bytes;
 }
 
-static void write_batch(struct redis_members *m) {
+static void write_batch(struct redis_members *m, struct list *from) {
     struct batch *b = mem_zalloc(sizeof(*b));
     struct redis_args args;
     b->owner = m;
     list_init(&b->members);
-    size_t bytes = fill(m, b);
-    redis_script_begin(m->scripts, SCRIPT_JOIN, &args);
+    b->is_again = from == &m->again;
+    size_t bytes = fill(m, b, from);
+    redis_script_begin(m->shared, SCRIPT_JOIN, &args);
     buf_clear(&m->scratch);
     buf_reserve(&m->scratch, bytes); /* so that it does not move under the arguments */
     list_for_each(l, &b->members) {
@@ -178,14 +188,17 @@ static void write_batch(struct redis_members *m) {
         redis_args_add(&args, add_value(m, member));
     }
     m->open_batches++;
-    if (!redis_script_call(m->scripts, &args, batch_written, b))
+    m->open_again_batches += b->is_again;
+    if (!redis_link_send_args(m->link, &args, (struct redis_waiter){batch_written, b, 1}))
         batch_written(b, REDIS_UNSENT, NULL);
 }
 
 void redis_members_flush(struct redis_members *m) {
-    while (m->is_connected && redis_link_is_open(m->link) && !list_is_empty(&m->dirty) &&
-           !(m->is_rewriting && m->open_batches >= REWRITE_BATCHES_MAX))
-        write_batch(m);
+    while (m->is_connected && redis_link_is_open(m->link) && !list_is_empty(&m->fresh))
+        write_batch(m, &m->fresh);
+    while (m->is_connected && redis_link_is_open(m->link) && !list_is_empty(&m->again) &&
+           m->open_again_batches < AGAIN_BATCHES_MAX)
+        write_batch(m, &m->again);
 }
 
 void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags) {
@@ -202,7 +215,7 @@ void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags
     }
     member->msg = msg;
     member->flags = flags;
-    list_append(&m->dirty, &member->link);
+    list_append(&m->fresh, &member->link);
 }
 
 /* --- leaves ----------------------------------------------------------------------------------- */
@@ -221,11 +234,11 @@ void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigne
     forget(m, member);
     if (!m->is_connected)
         return;
-    redis_script_begin(m->scripts, SCRIPT_LEAVE, &args);
+    redis_script_begin(m->shared, SCRIPT_LEAVE, &args);
     redis_args_add(&args, msg->parts.channel);
     redis_args_add(&args, msg->parts.client);
     redis_args_add(&args, flags & MEMBER_ANNOUNCE ? STR("1") : STR("0"));
-    redis_script_call(m->scripts, &args, left, m);
+    redis_link_send_args(m->link, &args, (struct redis_waiter){left, m, 1});
 }
 
 /* --- Redis' record ---------------------------------------------------------------------------- */
@@ -234,7 +247,7 @@ static void scan(struct redis_members *m, struct str cursor);
 
 static void remove_strays(struct redis_members *m, const redisReply *entries) {
     struct redis_args args;
-    redis_script_begin(m->scripts, SCRIPT_LEAVE, &args);
+    redis_script_begin(m->shared, SCRIPT_LEAVE, &args);
     size_t none = args.count;
     for (size_t i = 0; i < entries->elements; i++) {
         struct str entry = redis_text(entries->element[i]);
@@ -246,11 +259,11 @@ static void remove_strays(struct redis_members *m, const redisReply *entries) {
         redis_args_add(&args, STR("s"));
         if (args.count + 3 <= none + (size_t)3 * BATCH_MAX)
             continue;
-        redis_script_call(m->scripts, &args, left, m);
-        redis_script_begin(m->scripts, SCRIPT_LEAVE, &args);
+        redis_link_send_args(m->link, &args, (struct redis_waiter){left, m, 1});
+        redis_script_begin(m->shared, SCRIPT_LEAVE, &args);
     }
     if (args.count > none)
-        redis_script_call(m->scripts, &args, left, m);
+        redis_link_send_args(m->link, &args, (struct redis_waiter){left, m, 1});
 }
 
 static void scanned(void *arg, enum redis_outcome outcome, const redisReply *reply) {
@@ -281,28 +294,47 @@ static void scan(struct redis_members *m, struct str cursor) {
     m->is_scanning = redis_link_send_args(m->link, &args, (struct redis_waiter){scanned, m, 1});
 }
 
-static void start_rewrite(struct redis_members *m) {
+/* Who joined while Redis was away is announced later. */
+static void sort_fresh(struct redis_members *m) {
+    list_for_each_safe(l, &m->fresh) {
+        bool was_written = list_entry(l, struct member, link)->was_written;
+        list_remove(l);
+        list_append(was_written ? &m->again : &m->later, l);
+    }
+    rewrite_in(m, RECONNECT_PAUSE_MS);
+}
+
+static void rewrite_all(struct redis_members *m) {
     m->is_rewriting = true;
     m->needs_rewrite = false;
-    list_splice(&m->dirty, &m->clean);
-    list_splice(&m->dirty, &m->refused);
+    list_splice(&m->again, &m->later);
     if (!m->is_scanning)
         scan(m, STR("0"));
 }
 
 void redis_members_beat(struct redis_members *m, bool is_first, bool is_known, bool is_swept) {
-    bool is_due = m->needs_rewrite && clock_now_ms() >= m->rewrite_at_ms;
-    m->is_connected = true;
-    if (is_swept && !m->was_swept && m->all.count > 0)
+    bool is_news = is_swept && !m->was_swept;
+    if (is_news && m->all.count > 0)
         log_warn("members were taken out by another node, entering them again members=%zu",
                  m->all.count);
-    bool is_news = is_swept && !m->was_swept;
     m->was_swept |= is_swept;
-    if (is_first || !is_known || is_news || is_due)
-        start_rewrite(m);
+    m->is_connected = true;
+    if (is_first)
+        sort_fresh(m);
+    if (is_first || !is_known || is_news) {
+        bool is_announced = m->was_swept && is_first;
+        m->is_rewriting = true;
+        list_splice(is_announced ? &m->later : &m->again, &m->clean);
+    }
+    if (is_news && !is_first)
+        rewrite_in(m, 0); /* with a look at Redis' record, and an end */
+    if (m->needs_rewrite && clock_now_ms() >= m->rewrite_at_ms)
+        rewrite_all(m);
+    end_rewrite(m); /* there may be nothing to write */
 }
 
 void redis_members_lost(struct redis_members *m) {
     assert(m->open_batches == 0 && !m->is_scanning); /* the link has told them */
-    m->is_connected = m->is_rewriting = false;
+    m->is_connected = m->is_rewriting = m->needs_rewrite = false;
+    list_splice(&m->fresh, &m->again);
 }

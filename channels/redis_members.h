@@ -7,35 +7,37 @@
  *
  * A join is announced by the script that enters it, if it was not there. When members are written
  * again, those whose join was announced before are entered silently, unless others have announced
- * that they left.
+ * that they left. What has to be announced waits a little after a reconnect, because the other
+ * nodes were probably cut off too and must be listening again.
  *
  * Owns: a reference of each member's message. Thread: the Redis thread.
  */
 #ifndef CARILLON_CHANNELS_REDIS_MEMBERS_H
 #define CARILLON_CHANNELS_REDIS_MEMBERS_H
 
-#include "channels/redis_scripts.h"
+#include "channels/redis_shared.h"
+#include "server/base/list.h"
 #include "server/base/map.h"
 
 struct redis_members {
     struct redis_shared *shared;
-    struct redis_scripts *scripts;
     struct redis_link *link;
     struct map all;
-    struct list clean;   /* as in Redis */
-    struct list dirty;   /* to be written */
-    struct list refused; /* Redis did not take them: to be written again later */
-    uint32_t open_batches;
+    struct list clean; /* as in Redis */
+    struct list fresh; /* joined, to be written in the order of calls */
+    struct list again; /* to be written again, a few at a time */
+    struct list later; /* to be written with the next rewrite */
+    uint32_t open_batches, open_again_batches;
     bool is_connected;
     bool is_rewriting, is_scanning; /* all members are being written; Redis' record is being read */
     bool was_swept;                 /* until they are all written again */
     bool needs_rewrite;
-    uint64_t rewrite_at_ms; /* not before */
+    uint64_t rewrite_at_ms; /* not before; with a beat */
     struct buf scratch;
 };
 
 void redis_members_init(struct redis_members *m, struct redis_shared *shared,
-                        struct redis_scripts *scripts, struct redis_link *link);
+                        struct redis_link *link);
 
 /* After redis_members_lost(). */
 void redis_members_fini(struct redis_members *m);

@@ -4,7 +4,9 @@
  */
 #include "channels/redis_nodes.h"
 
+#include "channels/redis_scripts.h"
 #include "server/base/clock.h"
+#include "server/base/list.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 
@@ -28,9 +30,9 @@ struct other {
     char uid[];
 };
 
-void redis_nodes_init(struct redis_nodes *n, struct redis_shared *shared,
-                      struct redis_scripts *scripts, const struct redis_nodes_hooks *hooks) {
-    *n = (struct redis_nodes){.shared = shared, .scripts = scripts, .hooks = *hooks};
+void redis_nodes_init(struct redis_nodes *n, struct redis_shared *shared, struct redis_link *link,
+                      const struct redis_nodes_hooks *hooks) {
+    *n = (struct redis_nodes){.shared = shared, .link = link, .hooks = *hooks};
     map_init(&n->others);
 }
 
@@ -73,12 +75,12 @@ static void sweep(struct other *o) {
     struct redis_args args;
     char number[NUMBER_BYTES];
     snprintf(number, sizeof(number), "%llu", (unsigned long long)o->number);
-    redis_script_begin(o->owner->scripts, SCRIPT_SWEEP, &args);
+    redis_script_begin(o->owner->shared, SCRIPT_SWEEP, &args);
     redis_args_add(&args, o->node.key);
     redis_args_add(&args, str_of(number));
     redis_args_add(&args, STR(SWEEP_BATCH));
     redis_args_add(&args, STR("0"));
-    o->is_swept = redis_script_call(o->owner->scripts, &args, swept, o);
+    o->is_swept = redis_link_send_args(o->owner->link, &args, (struct redis_waiter){swept, o, 1});
 }
 
 /* --- the registry ----------------------------------------------------------------------------- */
@@ -150,13 +152,14 @@ static bool is_bearable(const redisReply *reply) {
 }
 
 static void beat_failed(struct redis_nodes *n, const redisReply *reply) {
-    static struct log_limit limit;
     const char *words = redis_error_words(reply);
     if (!words || !is_bearable(reply)) {
         n->hooks.fail(n->hooks.arg, words ? words : "redis does not run scripts as it should");
         return;
     }
-    log_limited(&limit, LOG_WARN, "presence is not kept reason=\"%s\"", words);
+    if (n->refusal != words)
+        log_warn("presence is not kept reason=\"%s\"", words);
+    n->refusal = words;
     n->has_beaten = true;
     n->watching_since_ms = clock_now_ms(); /* others cannot write their beats either */
 }
@@ -179,6 +182,9 @@ static void beat_answered(void *arg, enum redis_outcome outcome, const redisRepl
         return;
     }
     n->has_beaten = true;
+    if (n->refusal)
+        log_info("presence is kept again");
+    n->refusal = NULL;
     read_registry(n, reply->element[2]);
     n->hooks.beat(n->hooks.arg, is_first, reply->element[0]->integer != 0,
                   reply->element[1]->integer != 0);
@@ -191,9 +197,10 @@ static void beat(struct redis_nodes *n, uint64_t now_ms) {
     if (n->is_beating)
         return;
     snprintf(number, sizeof(number), "%llu", (unsigned long long)++n->beat_number);
-    redis_script_begin(n->scripts, SCRIPT_BEAT, &args);
+    redis_script_begin(n->shared, SCRIPT_BEAT, &args);
     redis_args_add(&args, str_of(number));
-    n->is_beating = redis_script_call(n->scripts, &args, beat_answered, n);
+    n->is_beating =
+        redis_link_send_args(n->link, &args, (struct redis_waiter){beat_answered, n, 1});
 }
 
 void redis_nodes_connected(struct redis_nodes *n, uint64_t now_ms) {
@@ -243,11 +250,11 @@ static void said_goodbye(void *arg, enum redis_outcome outcome, const redisReply
 void redis_nodes_say_goodbye(struct redis_nodes *n) {
     struct redis_args args;
     n->beat_at_ms = UINT64_MAX; /* a beat would enter us again */
-    redis_script_begin(n->scripts, SCRIPT_SWEEP, &args);
+    redis_script_begin(n->shared, SCRIPT_SWEEP, &args);
     redis_args_add(&args, str_of(n->shared->uid));
     redis_args_add(&args, STR("0"));
     redis_args_add(&args, STR(SWEEP_BATCH));
     redis_args_add(&args, STR("1"));
-    if (!redis_script_call(n->scripts, &args, said_goodbye, n))
+    if (!redis_link_send_args(n->link, &args, (struct redis_waiter){said_goodbye, n, 1}))
         n->is_gone = true;
 }

@@ -13,7 +13,7 @@
 #ifndef CARILLON_CHANNELS_REDIS_NODES_H
 #define CARILLON_CHANNELS_REDIS_NODES_H
 
-#include "channels/redis_scripts.h"
+#include "channels/redis_shared.h"
 #include "server/base/map.h"
 
 struct redis_nodes_hooks {
@@ -26,23 +26,24 @@ struct redis_nodes_hooks {
 
 struct redis_nodes {
     struct redis_shared *shared;
-    struct redis_scripts *scripts;
+    struct redis_link *link;
     struct redis_nodes_hooks hooks;
     struct map others;
     uint64_t beat_number, heard_number;
     uint64_t beat_at_ms, heard_ms; /* next beat, last one that came back */
     uint64_t watching_since_ms;    /* from when on the silence of others counts */
     uint32_t round;                /* of reading the registry */
+    const char *refusal;           /* why Redis does not write, as logged; NULL: it does */
     bool is_connected, is_beating; /* is_beating: a beat is under way */
     bool has_beaten;               /* on this connection */
     bool is_gone;                  /* the goodbye is done */
 };
 
-void redis_nodes_init(struct redis_nodes *n, struct redis_shared *shared,
-                      struct redis_scripts *scripts, const struct redis_nodes_hooks *hooks);
+void redis_nodes_init(struct redis_nodes *n, struct redis_shared *shared, struct redis_link *link,
+                      const struct redis_nodes_hooks *hooks);
 void redis_nodes_fini(struct redis_nodes *n);
 
-/* The scripts are loaded: the first beat goes out. */
+/* The link is open: the first beat goes out. */
 void redis_nodes_connected(struct redis_nodes *n, uint64_t now_ms);
 void redis_nodes_lost(struct redis_nodes *n);
 

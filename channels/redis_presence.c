@@ -7,6 +7,7 @@
 
 #include "channels/presence.h"
 #include "channels/redis_envelope.h"
+#include "channels/redis_scripts.h"
 #include "server/base/list.h"
 #include "server/base/log.h"
 
@@ -86,9 +87,9 @@ static bool ask_members(struct redis_presence *p, struct redis_call *c) {
 
 static bool ask_counts(struct redis_presence *p, struct redis_call *c) {
     struct redis_args args;
-    redis_script_begin(p->scripts, SCRIPT_COUNT, &args);
+    redis_script_begin(p->shared, SCRIPT_COUNT, &args);
     redis_args_add(&args, redis_call_channel(c));
-    return redis_script_call(p->scripts, &args, got_counts, c);
+    return redis_link_send_args(p->link, &args, (struct redis_waiter){got_counts, c, 1});
 }
 
 void redis_presence_read(struct redis_presence *p, struct redis_call *c) {

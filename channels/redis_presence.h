@@ -6,11 +6,10 @@
 #define CARILLON_CHANNELS_REDIS_PRESENCE_H
 
 #include "channels/redis_inbox.h"
-#include "channels/redis_scripts.h"
+#include "channels/redis_shared.h"
 
 struct redis_presence {
     struct redis_shared *shared;
-    struct redis_scripts *scripts;
     struct redis_link *link;
     struct redis_inbox *inbox;
 };

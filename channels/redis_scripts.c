@@ -1,20 +1,12 @@
 /* See redis_scripts.h. Keys are made inside the scripts from their arguments: one Redis, no
  * cluster.
  *
- * redis.pcall everywhere where one bad key must not keep the others from being written; the first
- * error is what the script answers in the end.
+ * redis.pcall everywhere: one bad key must not keep the others from being written. The first error
+ * is what the script answers in the end.
  *
- * Thread: the Redis thread.
+ * Thread: any (no state).
  */
 #include "channels/redis_scripts.h"
-
-#include "server/base/mem.h"
-
-#include <assert.h>
-#include <hiredis/hiredis.h>
-#include <string.h>
-
-enum { TRIES_MAX = 3 };
 
 /* try() gives the answer, or nil for nothing and for an error, which is kept. */
 #define LUA_START                                                                                  \
@@ -99,130 +91,12 @@ static const char *const texts[SCRIPTS] = {
                   "return fault or {clients, users}\n",
 };
 
-struct script_call {
-    struct list link;
-    struct redis_scripts *owner;
-    struct str command; /* as Redis reads it; the hash in it does not change */
-    redis_answer_fn *answer;
-    void *arg;
-    uint32_t try_count;
-};
-
-void redis_scripts_init(struct redis_scripts *s, struct redis_shared *shared,
-                        struct redis_link *link, void (*loaded)(void *arg), void *arg) {
-    *s = (struct redis_scripts){.shared = shared, .link = link, .loaded = loaded, .arg = arg};
-    list_init(&s->calls);
-}
-
-/* --- loading ---------------------------------------------------------------------------------- */
-
-/* The first time: loaded_count says which one this is the answer for. */
-static void load_answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
-    struct redis_scripts *s = arg;
-    if (outcome != REDIS_ANSWERED)
-        return;
-    struct str hash = redis_text(reply);
-    if (hash.n != REDIS_SHA_BYTES) {
-        const char *words = redis_error_words(reply);
-        redis_link_fail(s->link, words ? words : "redis does not take scripts");
-        return;
-    }
-    if (s->loaded_count == SCRIPTS)
-        return;
-    memcpy(s->hashes[s->loaded_count++], hash.p, hash.n);
-    if (s->loaded_count == SCRIPTS)
-        s->loaded(s->arg);
-}
-
-static void send_scripts(struct redis_scripts *s) {
-    for (int i = 0; i < SCRIPTS; i++) {
-        struct redis_args args = {.count = 0};
-        redis_args_add(&args, STR("SCRIPT"));
-        redis_args_add(&args, STR("LOAD"));
-        redis_args_add(&args, str_of(texts[i]));
-        redis_link_send_args(s->link, &args, (struct redis_waiter){load_answered, s, 1});
-    }
-}
-
-void redis_scripts_load(struct redis_scripts *s) {
-    s->loaded_count = 0;
-    send_scripts(s);
-}
-
-bool redis_scripts_are_loaded(const struct redis_scripts *s) {
-    return s->loaded_count == SCRIPTS;
-}
-
-/* --- calls ------------------------------------------------------------------------------------ */
-
-static void end_call(struct script_call *c, enum redis_outcome outcome, const redisReply *reply) {
-    list_remove(&c->link);
-    c->answer(c->arg, outcome, reply);
-    redis_command_free(c->command);
-    mem_free(c);
-}
-
-static void call_answered(void *arg, enum redis_outcome outcome, const redisReply *reply);
-
-static bool send_call(struct script_call *c) {
-    struct redis_scripts *s = c->owner;
-    if (!redis_link_send(s->link, c->command, (struct redis_waiter){call_answered, c, 1}))
-        return false;
-    c->try_count++;
-    s->sent_count++;
-    return true;
-}
-
-/* All calls that are left were refused or held. */
-static void reload(struct redis_scripts *s) {
-    s->is_reloading = false;
-    send_scripts(s);
-    list_for_each(l, &s->calls) if (!send_call(list_entry(l, struct script_call, link))) return;
-}
-
-static void call_answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
-    struct script_call *c = arg;
-    struct redis_scripts *s = c->owner;
-    s->sent_count--;
-    if (reply && redis_is_error(reply, "NOSCRIPT") && c->try_count < TRIES_MAX)
-        s->is_reloading = true;
-    else
-        end_call(c, outcome, reply);
-    if (s->is_reloading && s->sent_count == 0 && redis_link_is_open(s->link))
-        reload(s);
-}
-
-void redis_script_begin(struct redis_scripts *s, enum redis_script script,
+void redis_script_begin(const struct redis_shared *shared, enum redis_script script,
                         struct redis_args *args) {
     args->count = 0;
-    redis_args_add(args, STR("EVALSHA"));
-    redis_args_add(args, (struct str){s->hashes[script], REDIS_SHA_BYTES});
+    redis_args_add(args, STR("EVAL"));
+    redis_args_add(args, str_of(texts[script]));
     redis_args_add(args, STR("0"));
-    redis_args_add(args, str_of(s->shared->base));
-    redis_args_add(args, str_of(s->shared->uid));
-}
-
-bool redis_script_call(struct redis_scripts *s, struct redis_args *args, redis_answer_fn *answer,
-                       void *arg) {
-    if (!redis_link_is_open(s->link) || !redis_scripts_are_loaded(s))
-        return false;
-    struct script_call *c = mem_zalloc(sizeof(*c));
-    c->owner = s;
-    c->command = redis_command_make(args);
-    c->answer = answer;
-    c->arg = arg;
-    list_append(&s->calls, &c->link);
-    if (!s->is_reloading) {
-        bool is_sent = send_call(c);
-        assert(is_sent); /* the link is open */
-    }
-    return true;
-}
-
-void redis_scripts_lost(struct redis_scripts *s) {
-    s->loaded_count = 0;
-    s->is_reloading = false;
-    assert(s->sent_count == 0); /* the link has told them */
-    while (!list_is_empty(&s->calls))
-        end_call(list_entry(s->calls.next, struct script_call, link), REDIS_UNSENT, NULL);
+    redis_args_add(args, str_of(shared->base));
+    redis_args_add(args, str_of(shared->uid));
 }

@@ -1,24 +1,23 @@
-/* The Lua scripts that change presence, and calls to them.
+/* The Lua scripts that change or count presence. A script runs as one step in Redis, so what
+ * changes and what is announced cannot differ.
  *
- * A script runs as one step in Redis, so what changes and what is announced cannot differ. Scripts
- * are loaded when the link is made and called by their hash. When Redis has forgotten them (SCRIPT
- * FLUSH, a fail-over), calls are held until all that are under way have come back, the scripts are
- * loaded again, and all calls that were refused are made again, in order, before those that were
- * held.
+ * Scripts are sent with every call (EVAL), not by their hash: a Redis that forgot them (SCRIPT
+ * FLUSH, a fail-over) would refuse some calls of a pipeline and run those behind them, so a leave
+ * could overtake its join. It costs about 700 bytes and 3 us in Redis per call; joins go in
+ * batches.
  *
- * Owns: copies of calls until they are answered. Thread: the Redis thread.
+ * Thread: any (no state).
  */
 #ifndef CARILLON_CHANNELS_REDIS_SCRIPTS_H
 #define CARILLON_CHANNELS_REDIS_SCRIPTS_H
 
 #include "channels/redis_shared.h"
-#include "server/base/list.h"
 
-/* Arguments of each are: base, uid, and: */
+/* The arguments of each, behind those of redis_script_begin(): */
 enum redis_script {
-    /* (channel, client, "1" to announce, value)*: enters members. */
+    /* (channel, client, "1" to announce, value)*: enters members of this node. */
     SCRIPT_JOIN,
-    /* (channel, client, "1" to announce, "0" not, "s" as stored)*: takes out this node's members.
+    /* (channel, client, "1" to announce, "0" not, "s" as stored)*: takes out members of this node.
      */
     SCRIPT_LEAVE,
     /* number: says that this node lives. -> known before (1, 0), was swept (1, 0), [uid, number]*
@@ -32,37 +31,8 @@ enum redis_script {
     SCRIPTS,
 };
 
-enum { REDIS_SHA_BYTES = 40 };
-
-struct redis_scripts {
-    struct redis_shared *shared;
-    struct redis_link *link;
-    char hashes[SCRIPTS][REDIS_SHA_BYTES];
-    uint32_t loaded_count; /* SCRIPTS: ready */
-    struct list calls;     /* unanswered, in order */
-    uint32_t sent_count;   /* of them, those under way */
-    bool is_reloading;     /* Redis forgot: new calls are held */
-    void (*loaded)(void *arg);
-    void *arg;
-};
-
-/* `loaded` is called when the scripts are there for the first time after redis_scripts_load(). */
-void redis_scripts_init(struct redis_scripts *s, struct redis_shared *shared,
-                        struct redis_link *link, void (*loaded)(void *arg), void *arg);
-
-/* The link is open. */
-void redis_scripts_load(struct redis_scripts *s);
-
-/* The link is closed: calls that were held are told. */
-void redis_scripts_lost(struct redis_scripts *s);
-
-bool redis_scripts_are_loaded(const struct redis_scripts *s);
-
-/* Starts a call: the arguments up to the uid. */
-void redis_script_begin(struct redis_scripts *s, enum redis_script script, struct redis_args *args);
-
-/* Copies the arguments. False, and `answer` is never called, when the link is not open. */
-bool redis_script_call(struct redis_scripts *s, struct redis_args *args, redis_answer_fn *answer,
-                       void *arg);
+/* Starts a call: the arguments up to the uid. Send it with redis_link_send_args(). */
+void redis_script_begin(const struct redis_shared *shared, enum redis_script script,
+                        struct redis_args *args);
 
 #endif

@@ -76,6 +76,7 @@ const char *redis_error_words(const redisReply *reply) {
         {"ERR AUTH", "redis has no password set, but one is configured here"},
         {"ERR Client sent AUTH", "redis has no password set, but one is configured here"},
         {"NOPERM", "the user lacks a permission in redis"},
+        {"ERR The user executing the script can't", "the user lacks a permission in redis"},
         {"LOADING", "redis is loading its data"},
         {"READONLY", "this redis is a read-only replica"},
         {"MASTERDOWN", "this redis is a replica without its master"},
