@@ -90,7 +90,7 @@ static const char *read_texts(const struct json_field *f, struct token_claims *o
     struct span user = {0}, info = {0}, *channels = NULL;
     struct json_value list = f[CHANNELS].value;
     const char *fault = NULL;
-    size_t count = is_missing(list) ? 0 : count_of(list);
+    size_t count = list.kind == JSON_KIND_ARRAY ? count_of(list) : 0;
 
     if (!is_missing(f[SUB].value) && !copy_name(f[SUB].value, USER_MAX_BYTES, &out->texts, &user))
         return "sub must be a string of at most 255 bytes without control characters";

@@ -61,7 +61,7 @@ static void join(struct broker *b, struct msg *m, unsigned flags) {
     struct shard *s = shard_of(b, m->channel_hash);
     pthread_mutex_lock(&s->lock);
     bool is_new = !(flags & MEMBER_KEEP) || presence_join(&s->presence, m);
-    if (is_new && (flags & MEMBER_ANNOUNCE))
+    if (is_new && !of(b)->is_stopped && (flags & MEMBER_ANNOUNCE))
         fanout_post(of(b)->fanout, m);
     pthread_mutex_unlock(&s->lock);
     msg_unref(m);
@@ -72,7 +72,7 @@ static void leave(struct broker *b, struct msg *m, unsigned flags) {
     pthread_mutex_lock(&s->lock);
     bool was_there =
         !(flags & MEMBER_KEEP) || presence_leave(&s->presence, m->parts.channel, m->parts.client);
-    if (was_there && (flags & MEMBER_ANNOUNCE))
+    if (was_there && !of(b)->is_stopped && (flags & MEMBER_ANNOUNCE))
         fanout_post(of(b)->fanout, m);
     pthread_mutex_unlock(&s->lock);
     msg_unref(m);

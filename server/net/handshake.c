@@ -134,7 +134,7 @@ static bool is_key(struct str s) {
     for (size_t i = 0; i < 22; i++)
         if (!memchr(digits, s.p[i], 64))
             return false;
-    return true;
+    return strchr("AQgw", s.p[21]) != NULL;
 }
 
 static struct handshake_answer check_key(const struct head *h) {
@@ -189,14 +189,15 @@ static struct handshake_answer check_path(const struct head *h, const struct con
 }
 
 static struct handshake_answer check_upgrade(const struct head *h) {
-    struct str upgrade, connection, value;
+    struct str upgrade, value;
     if (h->minor != 1)
         return REFUSE(505, "a WebSocket handshake needs HTTP/1.1");
     if (!str_equal(h->method, STR("GET")))
-        return REFUSE(405, "a WebSocket handshake is a GET");
+        return (struct handshake_answer){
+            .status = 405, .text = "a WebSocket handshake is a GET", .headers = "Allow: GET\r\n"};
     if (head_find(h, "upgrade", &upgrade) != 1 || !str_equal_nocase(upgrade, STR("websocket")))
         return REFUSE(400, "the only upgrade offered here is websocket");
-    if (!head_find(h, "connection", &connection) || !head_has_token(connection, "upgrade"))
+    if (!head_has_token(h, "connection", "upgrade"))
         return REFUSE(400, "Connection: Upgrade is missing");
     if (head_find(h, "content-length", &value) || head_find(h, "transfer-encoding", &value))
         return REFUSE(400, "a WebSocket handshake has no body");

@@ -114,12 +114,20 @@ uint32_t head_find(const struct head *h, const char *name, struct str *value) {
     return count;
 }
 
-bool head_has_token(struct str value, const char *token) {
+static bool has_token(struct str value, const char *token) {
     while (value.n) {
         size_t end = str_find(value, ',');
         if (str_equal_nocase(str_trim(str_slice(value, 0, end)), str_of(token)))
             return true;
         value = str_slice(value, end < value.n ? end + 1 : end, value.n);
     }
+    return false;
+}
+
+bool head_has_token(const struct head *h, const char *name, const char *token) {
+    for (uint32_t i = 0; i < h->header_count; i++)
+        if (str_equal_nocase(h->headers[i].name, str_of(name)) &&
+            has_token(h->headers[i].value, token))
+            return true;
     return false;
 }

@@ -42,7 +42,8 @@ enum head_result head_parse(struct str bytes, struct head *out);
  * or STR_NONE. Names are compared without case. */
 uint32_t head_find(const struct head *h, const char *name, struct str *value);
 
-/* Is `token` one of the comma-separated values (case is ignored)? */
-bool head_has_token(struct str value, const char *token);
+/* Is `token` one of the comma-separated values of the headers of that name (case is ignored)?
+ * Several headers count as one list (RFC 9110 section 5.3). */
+bool head_has_token(const struct head *h, const char *name, const char *token);
 
 #endif

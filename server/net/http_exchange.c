@@ -143,8 +143,7 @@ static void read_framing(struct http_conn *c, const struct head *head) {
     struct str value;
     if (head_find(head, "content-length", &value))
         str_to_u64(value, &x->body_bytes); /* the handshake check has seen that it is a number */
-    head_find(head, "connection", &value);
-    c->must_close |= head->minor == 0 || head_has_token(value, "close");
+    c->must_close |= head->minor == 0 || head_has_token(head, "connection", "close");
     head_find(head, "expect", &value);
     x->wants_continue = str_equal_nocase(value, STR("100-continue"));
     x->is_head = str_equal(head->method, STR("HEAD"));

@@ -327,7 +327,7 @@ static void a_token_is_found_in_a_list(void **state) {
         {",", false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(head_has_token(str_of(rows[i].value), "upgrade"), rows[i].has_it);
+        assert_int_equal(has_token(str_of(rows[i].value), "upgrade"), rows[i].has_it);
 }
 
 /* --- at random -------------------------------------------------------------------------------- */
