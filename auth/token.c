@@ -1,159 +1,202 @@
-/* See token.h. Two layers: jws.c says that the bytes are the back end's, this file what they mean.
+/* See token.h. Claims are read with our own scanner, so that "info" is passed on byte for byte, and
+ * names that occur twice are refused (json_object.h). Claims nobody here knows are ignored.
  *
- * Claims are read with our own scanner, so that "info" is passed on byte for byte. A wrong type in
- * a claim that means something to us makes the token invalid; claims nobody here knows are ignored.
- *
- * Thread: any (no state).
+ * Thread: any (no state). Owns: nothing.
  */
 #include "auth/token.h"
 
+#include "auth/json_object.h"
 #include "auth/jws.h"
-#include "server/base/json_scan.h"
 #include "server/base/mem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUB, EXP, NBF, EXPIRE_AT, INFO, CHANNELS, CHANNEL, CLAIM_COUNT };
-enum { USER_MAX_BYTES = 255 };
+_Static_assert(TOKEN_MAX_BYTES == JWS_MAX_BYTES, "one limit with two names");
 
-static bool is_missing(struct json_value v) {
-    return v.kind == JSON_KIND_MISSING || v.kind == JSON_KIND_NULL;
+/* Seconds since 1970 with less digits than milliseconds have, a common mistake that would give
+ * tokens that live for 50,000 years. */
+#define TIME_LIMIT_S 1e12
+
+enum { SUB, EXP, NBF, IAT, EXPIRE_AT, INFO, CHANNELS, CHANNEL, CLAIM_COUNT };
+
+static const struct json_field known_claims[CLAIM_COUNT] = {
+    JSON_FIELD("sub"),       JSON_FIELD("exp"),  JSON_FIELD("nbf"),      JSON_FIELD("iat"),
+    JSON_FIELD("expire_at"), JSON_FIELD("info"), JSON_FIELD("channels"), JSON_FIELD("channel")};
+
+bool token_knows_claim(struct str name) {
+    for (size_t i = 0; i < CLAIM_COUNT; i++)
+        if (str_equal(known_claims[i].name, name))
+            return true;
+    return false;
 }
 
-/* RFC 7519 section 2, NumericDate: seconds, a fraction is dropped. Missing is 0. */
-static bool read_time(struct json_value v, int64_t *out) {
-    char text[40];
-    *out = 0;
-    if (is_missing(v))
+/* --- times ------------------------------------------------------------------------------------ */
+
+/* RFC 7519 section 2, NumericDate: seconds, perhaps with a fraction. Both 0 when not given. */
+struct moment {
+    bool is_given;
+    int64_t floor_s, ceiling_s;
+};
+
+/* The scanner has seen that the text is a number, so strtod() takes all of it; "." is the decimal
+ * point, as the program never sets a locale. */
+static bool read_time(struct json_value v, struct moment *out) {
+    char text[40] = "";
+    *out = (struct moment){.is_given = v.kind != JSON_KIND_MISSING};
+    if (!out->is_given)
         return true;
     if (v.kind != JSON_KIND_NUMBER || v.text.n >= sizeof(text))
         return false;
     memcpy(text, v.text.p, v.text.n);
-    text[v.text.n] = '\0';
-    double d = strtod(text, NULL);
-    if (!(d >= 0 && d < 1e12))
+    double s = strtod(text, NULL);
+    if (!(s == 0 || (s >= 1 && s < TIME_LIMIT_S)))
         return false;
-    *out = (int64_t)d;
+    out->floor_s = (int64_t)s;
+    out->ceiling_s = out->floor_s + ((double)out->floor_s < s);
     return true;
 }
 
-static bool is_name(struct str s, size_t max_bytes) {
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
-            return false;
-    return s.n <= max_bytes && str_is_utf8(s);
-}
-
-/* Texts are appended to one buffer that may move: offsets first, pointers when all is there. */
-struct span {
-    size_t from, n;
+struct times {
+    struct moment exp, nbf, iat, expire_at;
 };
 
-static bool copy_name(struct json_value v, size_t max_bytes, struct buf *texts, struct span *out) {
-    struct buf scratch = {0};
-    bool is_good = v.kind == JSON_KIND_STRING;
-    *out = (struct span){texts->n, 0};
-    if (is_good) {
-        struct str s = json_decode(v, &scratch);
-        is_good = is_name(s, max_bytes);
-        buf_add(texts, s);
-        out->n = s.n;
+static bool read_times(const struct json_field *f, struct times *t) {
+    return read_time(f[EXP].value, &t->exp) && read_time(f[NBF].value, &t->nbf) &&
+           read_time(f[IAT].value, &t->iat) && read_time(f[EXPIRE_AT].value, &t->expire_at);
+}
+
+/* NULL when the time is right. A fraction of a second never makes a token valid for longer. */
+static const char *judge_times(const struct times *t, int64_t now_s) {
+    if (t->exp.is_given && now_s >= t->exp.floor_s)
+        return "exp is in the past";
+    if (t->nbf.is_given && now_s < t->nbf.ceiling_s)
+        return "nbf is in the future";
+    if (t->expire_at.floor_s && now_s >= t->expire_at.floor_s)
+        return "expire_at is in the past";
+    return NULL;
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* C0, DEL and C1, in UTF-8. */
+static bool has_control(struct str s) {
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        unsigned char next = i + 1 < s.n ? (unsigned char)s.p[i + 1] : 0;
+        if (c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0))
+            return true;
     }
-    buf_fini(&scratch);
-    return is_good;
+    return false;
 }
 
-static struct str text_of(const struct buf *texts, struct span s) {
-    return s.n ? (struct str){texts->p + s.from, s.n} : STR_NONE;
+/* Texts has room for the whole payload, and nothing in it gets longer by decoding: what is there
+ * stays where it is. */
+static struct str add_text(struct json_value v, struct buf *scratch, struct buf *texts) {
+    struct str s = json_decode(v, scratch);
+    assert(s.n <= texts->cap - texts->n);
+    struct str added = {texts->p + texts->n, s.n};
+    buf_add(texts, s);
+    return added;
 }
 
-static size_t count_of(struct json_value array) {
+static const char *read_user(struct json_value v, struct buf *scratch, struct token_claims *out) {
+    if (v.kind == JSON_KIND_MISSING)
+        return NULL;
+    if (v.kind != JSON_KIND_STRING)
+        return "sub is not a string";
+    out->user = add_text(v, scratch, &out->texts);
+    if (out->user.n > TOKEN_USER_MAX_BYTES)
+        return "sub is longer than 255 bytes";
+    return has_control(out->user) ? "sub has control characters" : NULL;
+}
+
+static void read_info(struct json_value v, struct token_claims *out) {
+    if (v.kind == JSON_KIND_MISSING || v.kind == JSON_KIND_NULL)
+        return;
+    size_t from = out->texts.n;
+    json_add_line(&out->texts, v);
+    out->info = (struct str){out->texts.p + from, out->texts.n - from};
+}
+
+static size_t count_items(struct json_value array) {
     struct json_value item;
     size_t count = 0;
-    for (size_t at = 0; count <= TOKEN_CHANNELS_MAX && json_each(array, &at, NULL, &item);)
+    for (size_t at = 0; json_each(array, &at, NULL, &item);)
         count++;
     return count;
 }
 
-/* Fills spans with the names; false when one is none. */
-static bool read_channels(struct json_value v, struct buf *texts, struct span *spans) {
+static const char *read_channels(struct json_value v, struct buf *scratch,
+                                 struct token_claims *out) {
     struct json_value item;
-    size_t at = 0;
-    for (size_t i = 0; json_each(v, &at, NULL, &item); i++)
-        if (!copy_name(item, TOKEN_MAX_BYTES, texts, &spans[i]) || spans[i].n == 0)
-            return false;
-    return true;
+    if (v.kind == JSON_KIND_MISSING || v.kind == JSON_KIND_NULL)
+        return NULL;
+    if (v.kind != JSON_KIND_ARRAY)
+        return "channels is not a list";
+    size_t count = count_items(v);
+    if (count > TOKEN_CHANNELS_MAX)
+        return "channels has more than 1024 names";
+    out->channels = count ? mem_array(count, sizeof(*out->channels)) : NULL;
+    for (size_t at = 0; json_each(v, &at, NULL, &item);) {
+        if (item.kind != JSON_KIND_STRING)
+            return "channels has an item that is not a string";
+        struct str name = add_text(item, scratch, &out->texts);
+        if (name.n == 0 || has_control(name))
+            return "channels has a name that is empty or has control characters";
+        out->channels[out->channel_count++] = name;
+    }
+    return NULL;
 }
 
 static const char *read_texts(const struct json_field *f, struct token_claims *out) {
-    struct span user = {0}, info = {0}, *channels = NULL;
-    struct json_value list = f[CHANNELS].value;
-    const char *fault = NULL;
-    size_t count = list.kind == JSON_KIND_ARRAY ? count_of(list) : 0;
-
-    if (!is_missing(f[SUB].value) && !copy_name(f[SUB].value, USER_MAX_BYTES, &out->texts, &user))
-        return "sub must be a string of at most 255 bytes without control characters";
-    if (!is_missing(list) && (list.kind != JSON_KIND_ARRAY || count > TOKEN_CHANNELS_MAX))
-        return "channels must be a list of at most 1024 names";
-    if (!is_missing(f[INFO].value)) {
-        info.from = out->texts.n;
-        json_add_line(&out->texts, f[INFO].value);
-        info.n = out->texts.n - info.from;
-    }
-    channels = mem_array(count + 1, sizeof(*channels));
-    if (count && !read_channels(list, &out->texts, channels))
-        fault = "channels must hold names";
-    out->channels = mem_array(count + 1, sizeof(*out->channels));
-    out->channel_count = fault ? 0 : count;
-    for (size_t i = 0; i < out->channel_count; i++)
-        out->channels[i] = text_of(&out->texts, channels[i]);
-    out->user = text_of(&out->texts, user);
-    out->info = text_of(&out->texts, info);
-    mem_free(channels);
+    struct buf scratch = {0};
+    read_info(f[INFO].value, out);
+    const char *fault = read_user(f[SUB].value, &scratch, out);
+    if (!fault)
+        fault = read_channels(f[CHANNELS].value, &scratch, out);
+    buf_fini(&scratch);
     return fault;
 }
 
-static enum token_result refuse(struct token_claims *out, enum token_result result,
-                                const char *fault) {
-    out->fault = fault;
-    return result;
-}
+/* --- all of it -------------------------------------------------------------------------------- */
 
-static enum token_result read_claims(struct str payload, int64_t now_s, struct token_claims *out) {
-    struct json_field f[CLAIM_COUNT] = {
-        JSON_FIELD("sub"),  JSON_FIELD("exp"),      JSON_FIELD("nbf"),    JSON_FIELD("expire_at"),
-        JSON_FIELD("info"), JSON_FIELD("channels"), JSON_FIELD("channel")};
+/* NULL, or why the token is invalid whatever the time is. */
+static const char *read_claims(struct str payload, struct times *times, struct token_claims *out) {
+    struct json_field f[CLAIM_COUNT];
     struct json_value object;
     struct json_fault fault;
-    int64_t exp_s, nbf_s, expire_at_s;
-
-    if (!json_scan_all(payload, &object, &fault) || object.kind != JSON_KIND_OBJECT ||
+    memcpy(f, known_claims, sizeof(f));
+    if (!json_object_read(payload, JSON_OBJECT_MEMBERS_MAX, &object) ||
         !json_fields(object, f, CLAIM_COUNT, &fault))
-        return refuse(out, TOKEN_INVALID, "the claims are not a JSON object, each once");
-    if (!is_missing(f[CHANNEL].value))
-        return refuse(out, TOKEN_INVALID, "it is a subscription token: it names a channel");
-    if (!read_time(f[EXP].value, &exp_s) || !read_time(f[NBF].value, &nbf_s) ||
-        !read_time(f[EXPIRE_AT].value, &expire_at_s))
-        return refuse(out, TOKEN_INVALID, "exp, nbf and expire_at must be seconds since 1970");
-    const char *bad_text = read_texts(f, out);
-    if (bad_text)
-        return refuse(out, TOKEN_INVALID, bad_text);
-    if (!is_missing(f[EXP].value) && now_s >= exp_s)
-        return refuse(out, TOKEN_EXPIRED, "exp is in the past");
-    if (nbf_s > now_s)
-        return refuse(out, TOKEN_EXPIRED, "nbf is in the future");
-    out->expires_at_s = is_missing(f[EXPIRE_AT].value) ? exp_s : expire_at_s;
-    return TOKEN_OK;
+        return "the claims are not a JSON object of at most 256 members with different names";
+    if (f[CHANNEL].value.kind != JSON_KIND_MISSING)
+        return "it is a subscription token: it has a channel claim";
+    if (!read_times(f, times))
+        return "exp, nbf, iat and expire_at must be numbers: seconds since 1970, below 1e12";
+    buf_reserve(&out->texts, payload.n);
+    return read_texts(f, out);
+}
+
+static enum token_result judge(struct str payload, int64_t now_s, struct token_claims *out) {
+    struct times times;
+    out->fault = read_claims(payload, &times, out);
+    if (out->fault)
+        return TOKEN_INVALID;
+    out->expires_at_s = times.expire_at.is_given ? times.expire_at.floor_s : times.exp.floor_s;
+    out->fault = judge_times(&times, now_s);
+    return out->fault ? TOKEN_EXPIRED : TOKEN_OK;
 }
 
 enum token_result token_verify(struct str token, const struct token_keys *keys, int64_t now_s,
                                struct token_claims *out) {
+    const struct jws_keys jws_keys = {.hmac_secret = keys->hmac_secret};
     struct buf payload = {0};
     enum token_result result = TOKEN_INVALID;
     *out = (struct token_claims){0};
-    if (jws_verify(token, keys->hmac_secret, &payload, &out->fault))
-        result = read_claims(buf_str(&payload), now_s, out);
+    if (jws_verify(token, &jws_keys, &payload, &out->fault))
+        result = judge(buf_str(&payload), now_s, out);
     buf_fini(&payload);
     return result;
 }
@@ -161,8 +204,7 @@ enum token_result token_verify(struct str token, const struct token_keys *keys, 
 void token_claims_fini(struct token_claims *c) {
     buf_fini(&c->texts);
     mem_free(c->channels);
-    c->channels = NULL;
-    c->channel_count = 0;
+    *c = (struct token_claims){0};
 }
 
 void token_make(const struct token_request *q, struct str hmac_secret, struct buf *out) {
@@ -172,8 +214,10 @@ void token_make(const struct token_request *q, struct str hmac_secret, struct bu
     buf_printf(&b, ",\"iat\":%lld", (long long)q->issued_at_s);
     if (q->expires_at_s)
         buf_printf(&b, ",\"exp\":%lld", (long long)q->expires_at_s);
-    if (q->info.n)
-        buf_printf(&b, ",\"info\":%.*s", STR_ARG(q->info));
+    if (q->info.n) {
+        buf_add_z(&b, ",\"info\":");
+        buf_add(&b, q->info);
+    }
     for (size_t i = 0; i < q->channel_count; i++) {
         buf_add_z(&b, i ? "," : ",\"channels\":[");
         json_add_string(&b, q->channels[i]);

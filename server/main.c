@@ -14,6 +14,7 @@
 #include "server/net/health_check.h"
 #include "server/net/listener.h"
 #include "server/net/worker.h"
+#include "server/token_cli.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -215,6 +216,8 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     if (strcmp(command, "config") == 0)
         return config_command(argc - 2, argv + 2);
+    if (strcmp(command, "token") == 0)
+        return token_command(argc - 2, argv + 2);
     if (strcmp(command, "health") == 0)
         return health_check(argc > 2 ? argv[2] : NULL);
     return serve(argc, argv);

@@ -50,6 +50,9 @@ void config_print_help(FILE *out) {
     fputs(
         "Usage:\n"
         "  carillon [serve] [--config FILE] [--OPTION=VALUE ...]\n"
+        "  carillon token --user ID      a connection token for trying things out\n"
+        "  carillon token check TOKEN    why the server refuses a token, if it does\n"
+        "  carillon health [URL]         asks a running server how it is\n"
         "  carillon config check FILE    what of a file is used, ignored, refused\n"
         "  carillon config init          print a configuration one can expose\n"
         "  carillon config doc           print the manual of all options\n"

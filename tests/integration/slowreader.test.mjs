@@ -136,6 +136,6 @@ test('who never reads is let go as slow, and counted; others get everything', as
   if (code === 3008)
     assert.equal(reason, 'slow');
   await healthy.close();
-  await untilMetrics(small, (now) => sum(now, /node_num_clients/) === 0, 'all clients gone');
+  await untilMetrics(small, (now) => sum(now, /node_num_clients/) === 0, 'all clients gone', 10000); /* the dead one is cut after 5 s */
   dead.destroy();
 });
