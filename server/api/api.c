@@ -126,13 +126,10 @@ static bool is_allowed(const char *allow, struct str method) {
 
 struct str http_query_value(struct str query, const char *name, size_t nth) {
     struct str wanted = str_of(name);
-    while (query.n) {
-        size_t end = str_find(query, '\0');
-        struct str pair = str_slice(query, 0, end);
+    struct str pair;
+    while (str_cut(&query, '\0', &pair))
         if (str_starts(pair, wanted) && pair.n > wanted.n && pair.p[wanted.n] == '=' && nth-- == 0)
             return str_slice(pair, wanted.n + 1, pair.n);
-        query = str_slice(query, end < query.n ? end + 1 : end, query.n);
-    }
     return STR_NONE;
 }
 

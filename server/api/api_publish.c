@@ -88,14 +88,6 @@ struct publish_request {
     struct buf line; /* holds data when it had to be changed */
 };
 
-/* libsodium 1.0.18 takes any byte from 0x80 up for a base64 digit. */
-static bool is_ascii(struct str s) {
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return false;
-    return true;
-}
-
 /* b64data is for binary clients; it is taken when it decodes to JSON, which is all we can deliver.
  */
 static bool read_b64(struct publish_request *p, struct json_value v) {
@@ -107,7 +99,8 @@ static bool read_b64(struct publish_request *p, struct json_value v) {
     if (v.kind == JSON_KIND_STRING) {
         struct str s = json_decode(v, &text);
         char *to = buf_reserve(&p->line, s.n + 1);
-        is_read = is_ascii(s) &&
+        /* libsodium 1.0.18 takes any byte from 0x80 up for a base64 digit. */
+        is_read = str_ascii_length(s) == s.n &&
                   sodium_base642bin((unsigned char *)to, s.n + 1, s.p, s.n, NULL, &n, NULL,
                                     sodium_base64_VARIANT_ORIGINAL) == 0 &&
                   json_scan_all((struct str){to, n}, &value, &fault) && !value.has_newline;

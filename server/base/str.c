@@ -52,6 +52,15 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
+bool str_cut(struct str *rest, char separator, struct str *piece) {
+    if (rest->n == 0)
+        return false;
+    size_t end = str_find(*rest, separator);
+    *piece = str_slice(*rest, 0, end);
+    *rest = str_slice(*rest, end < rest->n ? end + 1 : end, rest->n);
+    return true;
+}
+
 struct str str_trim(struct str s) {
     size_t from = 0, to = s.n;
     while (from < to && is_blank(s.p[from]))
@@ -103,7 +112,7 @@ size_t str_utf8_length(struct str s) {
 }
 
 /* Text is mostly ASCII: eight bytes at a time as long as none has its high bit set. */
-static size_t count_ascii(struct str s) {
+size_t str_ascii_length(struct str s) {
     size_t i = 0;
     for (uint64_t word; s.n - i >= sizeof(word); i += sizeof(word)) {
         memcpy(&word, s.p + i, sizeof(word));
@@ -118,7 +127,7 @@ static size_t count_ascii(struct str s) {
 bool str_is_utf8(struct str s) {
     size_t i = 0;
     while (i < s.n) {
-        i += count_ascii((struct str){s.p + i, s.n - i});
+        i += str_ascii_length((struct str){s.p + i, s.n - i});
         while (i < s.n && (s.p[i] & 0x80)) {
             size_t length = str_utf8_length((struct str){s.p + i, s.n - i});
             if (length == 0)

@@ -38,6 +38,14 @@ size_t str_find(struct str s, char c);
 /* Bytes from..to-1; what is behind the end is cut off. */
 struct str str_slice(struct str s, size_t from, size_t to);
 
+/* Takes the next piece of a list off *rest: what stands before the first separator, which is
+ * dropped. False, and *piece is untouched, when nothing is left; so a separator at the end adds no
+ * empty piece. */
+bool str_cut(struct str *rest, char separator, struct str *piece);
+
+/* How many of the first bytes are ASCII. */
+size_t str_ascii_length(struct str s);
+
 /* Without spaces and tabs at both ends. */
 struct str str_trim(struct str s);
 

@@ -31,21 +31,10 @@ static bool begin(struct utf8 *u, uint8_t lead) {
     return true;
 }
 
-/* How many of the first bytes are certainly ASCII. */
-static size_t skip_ascii(const char *p, size_t n) {
-    size_t at = 0;
-    for (uint64_t word; at + sizeof(word) <= n; at += sizeof(word)) {
-        memcpy(&word, p + at, sizeof(word));
-        if (word & UINT64_C(0x8080808080808080))
-            break;
-    }
-    return at;
-}
-
 bool utf8_feed(struct utf8 *u, struct str piece) {
     for (size_t at = 0; at < piece.n; at++) {
         if (u->missing == 0) {
-            at += skip_ascii(piece.p + at, piece.n - at);
+            at += str_ascii_length(str_slice(piece, at, piece.n));
             if (at == piece.n)
                 break;
         }

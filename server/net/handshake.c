@@ -4,6 +4,8 @@
  */
 #include "server/net/handshake.h"
 
+#include "server/net/http_target.h"
+
 #include <string.h>
 
 #define REFUSE(code, why)                                                                          \
@@ -61,23 +63,15 @@ bool handshake_origin_is_allowed(const struct config *config, struct str origin)
 
 /* --- plain HTTP ------------------------------------------------------------------------------- */
 
-static int hex(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A path with "..", NUL or a backslash, plain or percent-encoded, names nothing here. */
 static bool is_traversal(struct str target) {
     int previous = 0;
     for (size_t i = 0; i < target.n && target.p[i] != '?'; i++) {
-        int c = (unsigned char)target.p[i];
-        if (c == '%' && i + 2 < target.n && hex(target.p[i + 1]) >= 0 &&
-            hex(target.p[i + 2]) >= 0) {
-            c = hex(target.p[i + 1]) * 16 + hex(target.p[i + 2]);
+        int c = http_target_escape(target, i);
+        if (c >= 0)
             i += 2;
-        }
+        else
+            c = (unsigned char)target.p[i];
         if (c == '\\' || c == 0 || (c == '.' && previous == '.'))
             return true;
         previous = c;
@@ -151,12 +145,10 @@ static struct handshake_answer check_key(const struct head *h) {
 
 /* Subprotocol names are case-sensitive (RFC 6455 section 11.3.4). */
 static bool offers(struct str list, struct str name) {
-    while (list.n) {
-        size_t end = str_find(list, ',');
-        if (str_equal(str_trim(str_slice(list, 0, end)), name))
+    struct str item;
+    while (str_cut(&list, ',', &item))
+        if (str_equal(str_trim(item), name))
             return true;
-        list = str_slice(list, end < list.n ? end + 1 : end, list.n);
-    }
     return false;
 }
 

@@ -115,12 +115,10 @@ uint32_t head_find(const struct head *h, const char *name, struct str *value) {
 }
 
 static bool has_token(struct str value, const char *token) {
-    while (value.n) {
-        size_t end = str_find(value, ',');
-        if (str_equal_nocase(str_trim(str_slice(value, 0, end)), str_of(token)))
+    struct str item;
+    while (str_cut(&value, ',', &item))
+        if (str_equal_nocase(str_trim(item), str_of(token)))
             return true;
-        value = str_slice(value, end < value.n ? end + 1 : end, value.n);
-    }
     return false;
 }
 

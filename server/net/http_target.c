@@ -12,8 +12,7 @@ static int hex(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte of an escape at s.p[at], or -1. */
-static int escape_at(struct str s, size_t at) {
+int http_target_escape(struct str s, size_t at) {
     if (s.p[at] != '%' || at + 2 >= s.n)
         return -1;
     int high = hex(s.p[at + 1]), low = hex(s.p[at + 2]);
@@ -25,7 +24,7 @@ bool http_target_path(struct str target, struct buf *out) {
     for (size_t i = 0; i < end; i++) {
         int byte = (unsigned char)target.p[i];
         if (byte == '%') {
-            byte = escape_at(str_slice(target, 0, end), i);
+            byte = http_target_escape(str_slice(target, 0, end), i);
             i += 2;
         }
         if (byte <= 0)
@@ -37,7 +36,7 @@ bool http_target_path(struct str target, struct buf *out) {
 
 static bool add_pair(struct str pair, struct buf *out) {
     for (size_t i = 0; i < pair.n; i++) {
-        int byte = escape_at(pair, i);
+        int byte = http_target_escape(pair, i);
         if (byte == 0)
             return false;
         if (byte > 0)
@@ -53,11 +52,9 @@ static bool add_pair(struct str pair, struct buf *out) {
 bool http_target_query(struct str target, struct buf *out) {
     size_t mark = str_find(target, '?');
     struct str rest = str_slice(target, mark < target.n ? mark + 1 : mark, target.n);
-    while (rest.n) {
-        size_t end = str_find(rest, '&');
-        if (end > 0 && !add_pair(str_slice(rest, 0, end), out))
+    struct str pair;
+    while (str_cut(&rest, '&', &pair))
+        if (pair.n && !add_pair(pair, out))
             return false;
-        rest = str_slice(rest, end < rest.n ? end + 1 : end, rest.n);
-    }
     return true;
 }

@@ -7,6 +7,9 @@
 
 #include "server/base/buf.h"
 
+/* The byte that an escape (%41) at s.p[at] stands for; -1 when there is none. */
+int http_target_escape(struct str s, size_t at);
+
 /* Appends the decoded path. False: a bad escape, or an encoded NUL. */
 bool http_target_path(struct str target, struct buf *out);
 

@@ -106,12 +106,11 @@ static void answer_preflight(struct http_conn *c, const struct http_request *q) 
 /* --- token ------------------------------------------------------------------------------------ */
 
 static struct str cookie_value(struct str cookies, struct str name) {
-    while (cookies.n) {
-        size_t end = str_find(cookies, ';');
-        struct str pair = str_trim(str_slice(cookies, 0, end));
+    struct str pair;
+    while (str_cut(&cookies, ';', &pair)) {
+        pair = str_trim(pair);
         if (str_starts(pair, name))
             return str_slice(pair, name.n, pair.n);
-        cookies = str_slice(cookies, end < cookies.n ? end + 1 : end, cookies.n);
     }
     return STR_NONE;
 }

@@ -95,9 +95,7 @@ void ws_receive(struct conn *conn, struct lws *wsi, struct str piece) {
     bool is_final = lws_is_final_fragment(wsi);
     if (fault) {
         client_close(c, fault);
-        drop_partial(conn);
     } else if (is_final && !conn->partial) {
-        conn->fragment_count = 0;
         client_receive(c, piece);
     } else {
         if (!conn->partial)
@@ -106,8 +104,8 @@ void ws_receive(struct conn *conn, struct lws *wsi, struct str piece) {
         if (!is_final)
             return;
         client_receive(c, buf_str(conn->partial));
-        drop_partial(conn);
     }
+    drop_partial(conn);
 }
 
 void ws_writable(struct conn *conn) {

@@ -168,8 +168,8 @@ void client_close(struct client *c, enum close_reason reason) {
     c->has_farewell = true;
     sessions_touch(s, c, true);
     set_timer(c, s->now_ms + FAREWELL_MS);
-    c->transport->pause(c->conn,
-                        true); /* until the farewell is out: what comes now is not answered */
+    /* Until the farewell is out: what comes now is not answered. */
+    c->transport->pause(c->conn, true);
 }
 
 void client_gone(struct client *c, enum close_reason reason) {

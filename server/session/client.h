@@ -203,7 +203,11 @@ void client_timer(struct client *c, uint64_t now_ms);
 /* Nobody on this worker wants the channel any more: tells fanout and broker, forgets it. */
 void client_channel_idle(struct sessions *s, struct hub_channel *hc);
 
-/* The options of a channel. False when it has none: the command was answered. */
+/* The options of a channel, or why it has none. */
+enum client_error client_lookup(const struct client *c, struct str channel,
+                                const struct channel_options **o);
+
+/* The same for a command: false when it was answered with that error. */
 bool client_find_options(struct client *c, uint32_t command_id, struct str channel,
                          const struct channel_options **o);
 

@@ -8,19 +8,25 @@
 #include "server/session/client.h"
 #include "server/session/sessions.h"
 
-bool client_find_options(struct client *c, uint32_t command_id, struct str channel,
-                         const struct channel_options **o) {
+enum client_error client_lookup(const struct client *c, struct str channel,
+                                const struct channel_options **o) {
     switch (rules_find(&c->sessions->config->rules, channel, o)) {
     case RULES_OK:
-        return true;
+        return ERROR_NONE;
     case RULES_UNKNOWN_NAMESPACE:
-        client_fail(c, command_id, ERROR_UNKNOWN_CHANNEL);
-        return false;
+        return ERROR_UNKNOWN_CHANNEL;
     case RULES_BAD_NAME:
         break;
     }
-    client_fail(c, command_id, ERROR_BAD_REQUEST);
-    return false;
+    return ERROR_BAD_REQUEST;
+}
+
+bool client_find_options(struct client *c, uint32_t command_id, struct str channel,
+                         const struct channel_options **o) {
+    enum client_error error = client_lookup(c, channel, o);
+    if (error)
+        client_fail(c, command_id, error);
+    return !error;
 }
 
 struct rules_actor client_actor(const struct client *c, bool is_subscribed) {

@@ -273,14 +273,9 @@ enum client_error client_check_subscribe(const struct client *c, struct str chan
                                          const struct channel_options **o) {
     const struct config *config = c->sessions->config;
     const struct rules_actor actor = client_actor(c, false);
-    switch (rules_find(&config->rules, channel, o)) {
-    case RULES_BAD_NAME:
-        return ERROR_BAD_REQUEST;
-    case RULES_UNKNOWN_NAMESPACE:
-        return ERROR_UNKNOWN_CHANNEL;
-    case RULES_OK:
-        break;
-    }
+    enum client_error error = client_lookup(c, channel, o);
+    if (error)
+        return error;
     if (client_find(c, channel))
         return ERROR_ALREADY_SUBSCRIBED;
     if (c->subscription_count >= config->client_channel_limit)

@@ -157,12 +157,46 @@ static void checks_utf8_at_any_offset(void **state) {
     assert_true(str_is_utf8(STR("\0\x7f")));
 }
 
+static void a_list_is_cut_at_its_separators(void **state) {
+    (void)state;
+    static const char *const pieces[] = {"a", "", "b c"};
+    struct str rest = STR("a,,b c,"), piece;
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(str_cut(&rest, ',', &piece));
+        assert_true(str_equal(piece, str_of(pieces[i])));
+    }
+    assert_false(str_cut(&rest, ',', &piece));
+    rest = STR("whole");
+    assert_true(str_cut(&rest, ',', &piece));
+    assert_true(str_equal(piece, STR("whole")));
+    assert_false(str_cut(&rest, ',', &piece));
+    rest = STR_NONE;
+    assert_false(str_cut(&rest, ',', &piece));
+}
+
+static void ascii_ends_at_the_first_high_byte(void **state) {
+    (void)state;
+    char text[30];
+    for (size_t at = 0; at < sizeof(text); at++) {
+        for (size_t i = 0; i < sizeof(text); i++)
+            text[i] = i == at ? '\x80' : 'a';
+        assert_int_equal(str_ascii_length((struct str){text, sizeof(text)}), at);
+    }
+    assert_int_equal(str_ascii_length(STR("all of it")), 9);
+    assert_int_equal(str_ascii_length(STR_NONE), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_an_empty_text),  cmocka_unit_test(compares_bytes),
-        cmocka_unit_test(finds_and_slices),          cmocka_unit_test(reads_decimal_numbers),
-        cmocka_unit_test(knows_every_utf8_sequence), cmocka_unit_test(a_cut_sequence_is_none),
+        cmocka_unit_test(nothing_is_an_empty_text),
+        cmocka_unit_test(compares_bytes),
+        cmocka_unit_test(finds_and_slices),
+        cmocka_unit_test(reads_decimal_numbers),
+        cmocka_unit_test(knows_every_utf8_sequence),
+        cmocka_unit_test(a_cut_sequence_is_none),
         cmocka_unit_test(checks_utf8_at_any_offset),
+        cmocka_unit_test(a_list_is_cut_at_its_separators),
+        cmocka_unit_test(ascii_ends_at_the_first_high_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
