@@ -22,6 +22,7 @@ enum {
     MAILBOX_MARK_BYTES = 16 << 20,
     DRAIN_SLICES = 30, /* of one tick each: about two seconds */
     DRAIN_SLICE_MIN = 64,
+    DRAIN_MAIL_TURNS = 4096, /* about a million messages */
     RX_BYTES = 512,
     TX_BYTES = 65600, /* above FRAME_PART_MAX_BYTES and its header */
     HANDSHAKE_S = 10,
@@ -70,6 +71,13 @@ static bool take_mail(struct worker *w) {
         count++;
     }
     return count > 0;
+}
+
+/* What was accepted before now is delivered before anybody is told to leave. Other workers may
+ * still publish, so this is bounded. */
+static void take_all_mail(struct worker *w) {
+    for (int turns = 0; turns < DRAIN_MAIL_TURNS && take_mail(w); turns++)
+        continue;
 }
 
 /* Input has come. When one turn brings very much of it, nobody may wait for its end. */
@@ -262,6 +270,7 @@ static void on_wake(uv_async_t *h) {
         w->sessions.is_draining = true;
         door_close(&w->door);
         http_drain(&w->http);
+        take_all_mail(w);
         drain_some(w);
     }
 }
