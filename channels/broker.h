@@ -49,6 +49,13 @@ struct presence_reply {
     uint32_t user_count;   /* out: distinct */
 };
 
+/* A number for the metrics, that only grows. */
+struct broker_counter {
+    const char *name; /* static: Prometheus name without the program's prefix */
+    const char *help; /* static */
+    uint64_t value;
+};
+
 struct broker;
 
 struct broker_ops {
@@ -66,6 +73,8 @@ struct broker_ops {
     void (*presence)(struct broker *b, struct str channel, struct presence_reply *r);
     /* NULL when it can serve, else why not, for /ready (static text). */
     const char *(*trouble)(struct broker *b);
+    /* The i-th counter of this engine; false: there are not so many. NULL: it has none. */
+    bool (*counter)(const struct broker *b, size_t i, struct broker_counter *out);
     /* Answers every open reply and stops its threads; mailboxes must still be open. Later calls are
      * allowed and do nothing but answer BROKER_UNAVAILABLE. */
     void (*stop)(struct broker *b);

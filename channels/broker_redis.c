@@ -333,6 +333,18 @@ static const char *trouble(struct broker *b) {
     return atomic_load(&of(b)->trouble);
 }
 
+static bool counter(const struct broker *broker, size_t i, struct broker_counter *out) {
+    const struct broker_redis *b = list_entry(broker, struct broker_redis, broker);
+    const struct broker_redis_counters *n = &b->shared.counters;
+#define ROW(field, metric, text) {metric, text, n->field},
+    const struct broker_counter rows[] = {BROKER_REDIS_COUNTERS(ROW)};
+#undef ROW
+    if (i >= sizeof(rows) / sizeof(*rows))
+        return false;
+    *out = rows[i];
+    return true;
+}
+
 static void stop(struct broker *broker) {
     struct broker_redis *b = of(broker);
     if (b->is_joined)
@@ -416,6 +428,7 @@ static const struct broker_ops ops = {
     .leave = leave,
     .presence = presence,
     .trouble = trouble,
+    .counter = counter,
     .stop = stop,
     .destroy = destroy,
 };

@@ -28,15 +28,23 @@ struct broker_redis_options {
     uint32_t io_timeout_ms; /* more than 2,500 counts as 2,500: calls have a deadline */
 };
 
+/* X(field, name, help): what the engine counts. */
+#define BROKER_REDIS_COUNTERS(X)                                                                   \
+    X(reconnects, "redis_reconnects_total", "Times Redis became reachable again.")                 \
+    X(garbage, "redis_garbage_total",                                                              \
+      "Things found in our channels and keys of Redis that were not ours, and were ignored.")      \
+    X(published, "redis_published_total", "Publications that Redis took.")                         \
+    X(received, "redis_received_total", "Messages from Redis, this node's own included.")          \
+    X(dropped, "redis_dropped_total",                                                              \
+      "Publications refused: Redis was away, or too many were waiting.")                           \
+    X(unknown, "redis_unanswered_total", "Publications sent to Redis and never answered.")
+
+#define BROKER_REDIS_FIELD(field, name, help) _Atomic uint64_t field;
 /* For the metrics. Thread: any. */
 struct broker_redis_counters {
-    _Atomic uint64_t reconnects; /* times it became reachable again */
-    _Atomic uint64_t garbage;    /* what was found in our channels and keys and not believed */
-    _Atomic uint64_t published;  /* publications that Redis took */
-    _Atomic uint64_t received;   /* messages from Redis, this node's own included */
-    _Atomic uint64_t dropped;    /* publications refused: Redis away, or too many waiting */
-    _Atomic uint64_t unknown;    /* publications sent and never answered */
+    BROKER_REDIS_COUNTERS(BROKER_REDIS_FIELD)
 };
+#undef BROKER_REDIS_FIELD
 
 /* Copies the options, borrows the fanout, which must outlive the broker. Connects in the
  * background; NULL only when the process cannot have a thread or a descriptor for it. */

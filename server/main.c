@@ -6,6 +6,7 @@
  * Thread: main. It makes all workers' libwebsockets contexts, and everything the threads share.
  */
 #include "channels/broker_memory.h"
+#include "channels/broker_redis.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -105,26 +106,44 @@ static bool create_workers(struct program *p) {
     return true;
 }
 
+static struct broker *create_broker(const struct server *s) {
+    const struct config *c = s->config;
+    if (strcmp(c->engine_type, "memory") == 0)
+        return broker_memory_create(s->fanout);
+    const struct broker_redis_options options = {
+        .host = c->engine_redis_host,
+        .port = c->engine_redis_port,
+        .user = c->engine_redis_user,
+        .password = c->engine_redis_password,
+        .db = c->engine_redis_db,
+        .prefix = c->engine_redis_prefix,
+        .uid = s->node.uid,
+        .connect_timeout_ms = c->engine_redis_connect_timeout_ms,
+        .io_timeout_ms = c->engine_redis_io_timeout_ms,
+    };
+    struct broker *b = broker_redis_create(&options, s->fanout);
+    if (!b)
+        log_error("cannot start error=\"no thread or descriptor for the link to Redis\"");
+    return b;
+}
+
 static bool start(struct program *p) {
     struct config *c = p->config;
     struct server *s = &p->server;
-    if (strcmp(c->engine_type, "memory") != 0) {
-        log_error("cannot start option=engine.type value=%s error=\"not supported yet: memory is\"",
-                  c->engine_type);
-        return false;
-    }
     s->config = s->node.config = c;
     s->limits.max_count = connections_allowed(c);
     if (!listeners_open(&p->listeners, c, c->workers) || !create_workers(p) ||
         !write_pid_file(c->pid_file))
         return false;
+    make_uid(s->node.uid);
     s->fanout = fanout_create(p->mailboxes, c->workers);
-    s->broker = broker_memory_create(s->fanout);
+    s->broker = create_broker(s);
+    if (!s->broker)
+        return false;
     s->node.sessions = p->sessions;
     s->node.worker_count = c->workers;
     s->node.broker = s->broker;
     s->node.started_ms = clock_now_ms();
-    make_uid(s->node.uid);
     for (uint32_t i = 0; i < c->workers; i++)
         worker_start(p->workers[i]);
     log_info("carillon ready version=" CARILLON_VERSION " address=%s port=%u engine=%s workers=%u "

@@ -108,6 +108,18 @@ static void add_workers(struct buf *b, const struct api_node *node) {
                    (unsigned long long)mailbox_dropped_count(node->sessions[i]->mailbox));
 }
 
+static void add_engine(struct buf *b, const struct api_node *node) {
+    struct broker *broker = node->broker;
+    struct broker_counter c;
+    add_head(b, "engine_up", "gauge", "1: the engine can serve; 0: /ready says why not.");
+    buf_printf(b, "carillon_engine_up{engine=\"%s\"} %d\n", broker->ops->name,
+               broker->ops->trouble(broker) == NULL);
+    for (size_t i = 0; broker->ops->counter && broker->ops->counter(broker, i, &c); i++) {
+        add_head(b, c.name, "counter", c.help);
+        buf_printf(b, "carillon_%s %llu\n", c.name, (unsigned long long)c.value);
+    }
+}
+
 static void add_process(struct buf *b, const struct api_node *node) {
     add_head(b, "build_info", "gauge", "Version.");
     buf_add_z(b, "carillon_build_info{version=\"" CARILLON_VERSION "\"} 1\n");
@@ -129,6 +141,7 @@ struct api_call *api_metrics(const struct api_context *x) {
     add_closes(&r->body, x->node);
     add_errors(&r->body, x->node);
     add_workers(&r->body, x->node);
+    add_engine(&r->body, x->node);
     add_process(&r->body, x->node);
     return NULL;
 }
