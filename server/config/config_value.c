@@ -310,6 +310,8 @@ static bool set_any_json(void *base, const struct option *o, const json_t *value
     case OPTION_WORD:
         return json_is_string(value) && set_any_text(base, o, json_string_value(value), bad);
     case OPTION_LIST:
+        if (json_is_string(value)) /* one item needs no brackets, as in Centrifugo */
+            return set_list_text(base, o, json_string_value(value), bad);
         return json_is_array(value) && set_list_json(base, o, value, bad);
     }
     return false;

@@ -166,6 +166,21 @@ static void texts_are_taken_up_to_their_longest(void **state) {
     config_loader_fini(&l);
 }
 
+static void a_list_of_one_needs_no_brackets_in_json(void **state) {
+    struct config_loader l;
+    struct buf why = {0};
+    const struct option *o = config_option_find(config_options, STR("engine.redis.address"));
+    json_t *text = json_string("redis://10.0.0.1:6380");
+    (void)state;
+    config_loader_init(&l);
+    assert_true(option_set_json(l.config, o, text, &why));
+    assert_int_equal(l.config->engine_redis_address.count, 1);
+    assert_string_equal(l.config->engine_redis_address.items[0], "redis://10.0.0.1:6380");
+    json_decref(text);
+    buf_fini(&why);
+    config_loader_fini(&l);
+}
+
 static bool is_type_of(enum option_type type, const json_t *v) {
     switch (type) {
     case OPTION_BOOL:
@@ -453,6 +468,7 @@ int main(void) {
         cmocka_unit_test(texts_are_taken_up_to_their_longest),
         cmocka_unit_test(every_wrong_type_is_refused_with_what_is_allowed),
         cmocka_unit_test(words_are_only_those_of_the_table),
+        cmocka_unit_test(a_list_of_one_needs_no_brackets_in_json),
         cmocka_unit_test(lists_of_texts_are_separated_by_commas_or_spaces),
         cmocka_unit_test(a_text_is_repeated_cut_and_without_control_bytes),
         cmocka_unit_test(origins_are_patterns_that_can_match),
