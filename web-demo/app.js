@@ -3,23 +3,27 @@
  *   identity.js  name, colour, room        connection.js  the link to the server (SDK or fallback.js)
  *   chat.js      messages, outbox          cursors.js     who points where
  *   chart.js     messages per second       bells.js       who is here
- *   status.js    connection state          theme.js       light and dark, before the first paint
+ *   status.js    connection state          flood.js       the limits at work (flood-worker.js)
+ *   theme.js     light and dark, before the first paint
+ *   pane.js      alone, or one of several nodes side by side (split.html)
  *
- * A room is two channels: chat-ROOM and cursors-ROOM. Plain modules, no build step, no inline scripts or
+ * A room is two channels: chat-ROOM and cursors-ROOM (and two that nobody listens to: flood-, probe-). Plain modules, no build step, no inline scripts or
  * styles: the page works under a strict Content-Security-Policy.
  */
 import { Belfry } from './bells.js';
 import { Chart } from './chart.js';
 import { Chat } from './chat.js';
-import { openLink } from './connection.js';
-import { Cursors } from './cursors.js';
+import { openLink, socketUrl } from './connection.js';
+import { Cursors, isCursor } from './cursors.js';
+import { Flood } from './flood.js';
 import { channelOf, cleanRoom, hashOfRoom, hueOf, loadName, NAME_MAX, oneLine, randomId, roomOfUrl, saveName } from './identity.js';
 import { Status } from './status.js';
 
 const $ = (id) => document.getElementById(id);
 
-const me = { id: randomId(), name: loadName() };
+const me = { id: randomId(), name: loadName(), client: undefined };
 const room = { name: null, chat: null, cursors: null };
+let link = null;
 let isConnected = false;
 let received = 0;
 let unread = 0;
@@ -35,10 +39,28 @@ const cursors = new Cursors({
   publish: async (position) => isConnected && room.cursors.publish(position).catch(() => {}),
   me: () => me,
 });
-const link = openLink(window.Centrifuge, (state) => {
-  isConnected = state.phase === 'connected';
-  status.show(state);
+new Flood({
+  url: socketUrl.href,
+  channel: () => channelOf('flood', room.name),
+  probe: () => link.publish(channelOf('probe', room.name), 0),
 });
+
+/* Another transport is another link; the room, and what is on the page, stay. */
+function open(kind) {
+  link?.close();
+  belfry.setMembers(null);
+  link = openLink(kind, window.Centrifuge, (state) => {
+    isConnected = state.phase === 'connected';
+    if (isConnected) me.client = state.client;
+    belfry.seen(me.name, me.client);
+    $('here').classList.toggle('stale', !isConnected);
+    status.show(state);
+  });
+  $('info-sdk').textContent = link.speaks;
+  $('sse-note').hidden = kind !== 'sse';
+  join();
+  link.connect();
+}
 
 function count(isStrike) {
   received += 1;
@@ -46,22 +68,31 @@ function count(isStrike) {
   chart.count(isStrike);
 }
 
-function onChat(data) {
+function onChat(data, client) {
   count(true);
   const { name } = chat.receive(data);
-  belfry.ring(name);
+  belfry.ring(name, client);
   if (document.hidden) unread += 1;
   title();
 }
 
-function onCursor(data) {
+function onCursor(data, client) {
   count(false);
   const name = cursors.receive(data);
-  if (name) belfry.seen(name);
+  if (name) belfry.seen(name, client);
 }
 
 function title() {
   document.title = `${unread ? `(${unread}) ` : ''}#${room.name} · Carillon`;
+}
+
+function join() {
+  const { name } = room;
+  const onRefused = ({ code, message }) => status.alert(`#${name} cannot be joined: ${message} (${code}).`);
+  room.chat = link.join(channelOf('chat', name), {
+    onData: onChat, onRefused, onMembers: (members) => belfry.setMembers(members), isMine: (data) => !isCursor(data),
+  });
+  room.cursors = link.join(channelOf('cursors', name), { onData: onCursor, onRefused: () => {}, isMine: isCursor });
 }
 
 function enter(name) {
@@ -70,23 +101,22 @@ function enter(name) {
   room.cursors?.leave();
   for (const part of [chat, cursors, belfry]) part.clear();
   status.alert('');
-  const onRefused = ({ code, message }) => status.alert(`#${name} cannot be joined: ${message} (${code}).`);
   room.name = name;
-  room.chat = link.join(channelOf('chat', name), { onData: onChat, onRefused });
-  room.cursors = link.join(channelOf('cursors', name), { onData: onCursor, onRefused: () => {} });
-  belfry.seen(me.name);
+  if (link) join();
+  belfry.seen(me.name, me.client);
   $('room').value = name;
   $('info-channels').textContent = `${channelOf('chat', name)}, ${channelOf('cursors', name)}`;
   $('second').href = location.pathname + hashOfRoom(name);
   $('curl').textContent = `curl ${new URL('api/publish', location.href.split('#')[0])} \\\n`
     + `  -d '{"channel":"${channelOf('chat', name)}",\n       "data":"Hello from curl"}'`;
+  if (window.parent !== window) window.parent.postMessage({ room: name }, '*');
   title();
 }
 
 function rename(value) {
   const name = oneLine(value, NAME_MAX);
   if (name && name !== me.name) {
-    belfry.renamed(me.name, name);
+    belfry.renamed(me.name, name, me.client);
     me.name = name;
     saveName(name);
   }
@@ -110,7 +140,7 @@ function send() {
 }
 
 /* Our own bell hangs for as long as the page is open. */
-setInterval(() => belfry.seen(me.name), 30000);
+setInterval(() => belfry.seen(me.name, me.client), 30000);
 
 $('composer').addEventListener('submit', (event) => {
   event.preventDefault();
@@ -150,8 +180,11 @@ $('invite').addEventListener('click', async () => {
   setTimeout(() => { $('invite').textContent = 'Copy link'; }, 1500);
 });
 
+$('transport').addEventListener('change', ({ target }) => open(target.value));
+$('transport').querySelector('[value="websocket"]').checked = true; /* browsers keep it over a reload */
+
+$('node').textContent = location.host;
 $('no-sdk').hidden = Boolean(window.Centrifuge);
-$('info-sdk').textContent = link.speaks;
 rename(me.name);
 enter(roomOfUrl());
-link.connect();
+open('websocket');

@@ -1,23 +1,31 @@
-/* The link to the server: one small interface over the SDK, or over fallback.js when there is no SDK.
+/* The link to the server: one small interface over the SDK, over sse.js, or over fallback.js when there
+ * is no SDK.
  *
- *   const link = openLink(Sdk, onState);
- *   const room = link.join(channel, { onData, onRefused });   onData(data), onRefused({ code, message })
+ *   const link = openLink(kind, Sdk, onState);                kind: 'websocket' or 'sse'
+ *   const room = link.join(channel, handlers);
  *   await room.publish(data);                                 rejects with { code, message }
- *   room.leave();  link.connect();
+ *   room.leave();  link.connect();  link.close();
+ *   await link.publish(channel, data);                        to any channel, joined or not
+ *
+ * Handlers: onData(data, client), where client is the sender's id if the server knows it;
+ * onRefused({ code, message }); onMembers(Set of client ids, or null when nobody can tell), optional;
+ * isMine(data), for transports that do not name the channel.
  *
  * onState gets { phase, code, reason, attempt, since, retryAt, transport, client }; phase is connecting,
  * connected, reconnecting or disconnected (for good, until somebody calls connect()). The SDK reconnects,
  * resubscribes, answers pings and times calls out by itself: nothing of that is repeated here.
  */
 import { FallbackLink } from './fallback.js';
+import { urlOf } from './http.js';
+import { followMembers } from './members.js';
+import { SseLink } from './sse.js';
 
-const here = new URL('.', location.href);
-const socketUrl = new URL('connection/websocket', here);
+export const socketUrl = urlOf('connection/websocket');
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
-socketUrl.hash = '';
 
-export function openLink(Sdk, onState) {
-  return Sdk ? new SdkLink(Sdk, onState) : new FallbackLink(socketUrl.href, new URL('api/', here).href, onState);
+export function openLink(kind, Sdk, onState) {
+  if (kind === 'sse') return new SseLink(onState);
+  return Sdk ? new SdkLink(Sdk, onState) : new FallbackLink(socketUrl.href, onState);
 }
 
 class SdkLink {
@@ -26,7 +34,8 @@ class SdkLink {
   constructor(Sdk, onState) {
     this.client = new Sdk(socketUrl.href, { name: 'carillon-demo', minReconnectDelay: 400, maxReconnectDelay: 6000 });
     this.state = { phase: 'connecting', attempt: 1 };
-    const change = (state) => onState(this.state = state);
+    this.onState = onState;
+    const change = (state) => this.onState(this.state = state);
 
     this.client.on('connecting', ({ code, reason }) => {
       /* Code 0 means that connect() was called: the first time, or again after a final disconnect. */
@@ -44,19 +53,32 @@ class SdkLink {
     this.client.connect();
   }
 
-  join(channel, { onData, onRefused }) {
-    const subscription = this.client.newSubscription(channel);
-    let hasLeft = false;
-    subscription.on('publication', ({ data }) => onData(data));
-    subscription.on('unsubscribed', ({ code, reason }) => hasLeft || onRefused({ code, message: reason }));
+  close() {
+    this.onState = () => {};
+    for (const subscription of Object.values(this.client.subscriptions())) this.#drop(subscription);
+    this.client.disconnect();
+  }
+
+  join(channel, { onData, onRefused, onMembers }) {
+    const subscription = this.client.newSubscription(channel, { joinLeave: Boolean(onMembers) });
+    subscription.on('publication', ({ data, info }) => onData(data, info?.client));
+    subscription.on('unsubscribed', ({ code, reason }) => onRefused({ code, message: reason }));
+    if (onMembers) subscription.members = followMembers(subscription, onMembers);
     subscription.subscribe();
     return {
       publish: (data) => subscription.publish(data),
-      leave: () => {
-        hasLeft = true;
-        subscription.unsubscribe();
-        this.client.removeSubscription(subscription);
-      },
+      leave: () => this.#drop(subscription),
     };
+  }
+
+  publish(channel, data) {
+    return this.client.publish(channel, data);
+  }
+
+  #drop(subscription) {
+    subscription.members?.stop();
+    subscription.removeAllListeners();
+    subscription.unsubscribe();
+    this.client.removeSubscription(subscription);
   }
 }

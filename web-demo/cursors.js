@@ -18,6 +18,8 @@ const part = (value) => (Number.isFinite(value) ? Math.min(1, Math.max(0, value)
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const short = (value) => Math.round(part(value) * 1e4) / 1e4;
 
+export const isCursor = (data) => data !== null && typeof data === 'object' && typeof data.from === 'string';
+
 export class Cursors {
   #others = new Map(); /* sender -> { element, timer, x, y } */
   #next = null;
@@ -48,8 +50,7 @@ export class Cursors {
 
   /* Gives the name when somebody else moved, so that others may know who is here. */
   receive(data) {
-    if (data === null || typeof data !== 'object' || typeof data.from !== 'string') return null;
-    if (data.from === this.me().id) return null;
+    if (!isCursor(data) || data.from === this.me().id) return null;
     const key = data.from.slice(0, 64);
     if (data.gone) {
       this.#fade(key);

@@ -5,13 +5,15 @@
  * is {"push":{"channel":"x","pub":{"data":…}}}; an empty object is a ping and is answered with one.
  * It does not recover missed messages and knows no tokens: that is what the SDK is for.
  */
+import { publisher } from './http.js';
+
 const final = (code) => (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
 export class FallbackLink {
   speaks = 'a few lines of WebSocket and fetch (no SDK)';
 
-  constructor(url, api, onState) {
-    Object.assign(this, { url, api, onState, rooms: new Map(), asked: new Map(), attempt: 0, id: 0, last: Promise.resolve() });
+  constructor(url, onState) {
+    Object.assign(this, { url, onState, rooms: new Map(), asked: new Map(), attempt: 0, id: 0, publish: publisher() });
   }
 
   connect() {
@@ -24,11 +26,21 @@ export class FallbackLink {
     this.socket.onclose = ({ code, reason }) => this.#closed(code, reason || 'transport closed');
   }
 
+  close() {
+    this.onState = () => {};
+    this.rooms.clear();
+    clearTimeout(this.timer);
+    clearTimeout(this.watchdog);
+    this.socket.onclose = this.socket.onmessage = null;
+    this.socket.close();
+  }
+
   join(channel, handlers) {
     this.rooms.set(channel, handlers);
+    handlers.onMembers?.(null);
     if (this.isConnected) this.#send({ subscribe: { channel } });
     return {
-      publish: (data) => (this.last = this.last.catch(() => {}).then(() => this.#post(channel, data))),
+      publish: (data) => this.publish(channel, data),
       leave: () => {
         this.rooms.delete(channel);
         if (this.isConnected) this.#send({ unsubscribe: { channel } });
@@ -49,7 +61,7 @@ export class FallbackLink {
     if (reply.connect) this.#connected(reply.connect);
     if (reply.error) this.#refused(this.asked.get(reply.id), reply.error);
     const { channel, pub, unsubscribe } = reply.push ?? {};
-    if (pub) this.rooms.get(channel)?.onData(pub.data);
+    if (pub) this.rooms.get(channel)?.onData(pub.data, pub.info?.client);
     if (unsubscribe) this.#refused(channel, { code: unsubscribe.code, message: unsubscribe.reason });
   }
 
@@ -76,19 +88,5 @@ export class FallbackLink {
     const delayMs = Math.min(6000, 400 * 2 ** this.attempt) * (0.5 + Math.random() / 2);
     this.timer = setTimeout(() => this.connect(), delayMs);
     this.onState({ phase: 'reconnecting', code, reason, attempt: this.attempt, retryAt: Date.now() + delayMs });
-  }
-
-  /* One at a time: parallel requests may overtake each other. */
-  async #post(channel, data) {
-    const request = {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ channel, data }),
-      signal: AbortSignal.timeout(5000),
-    };
-    const response = await fetch(`${this.api}publish`, request);
-    if (!response.ok) throw { code: response.status, message: response.statusText || 'refused' };
-    const { error } = await response.json();
-    if (error) throw error;
   }
 }

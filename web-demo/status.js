@@ -43,7 +43,7 @@ export class Status {
     if (state.phase === 'reconnecting') this.#timer = setInterval(() => this.#write(), 1000);
     if (state.phase === 'connected') {
       $('info-transport').textContent = state.transport;
-      $('info-client').textContent = state.client;
+      $('info-client').textContent = state.client ?? 'without an id';
     }
     if (!isNews) return;
     const reason = reasonOf(state);

@@ -1,6 +1,7 @@
 /* Light or dark, decided before the first paint (a classic script in the head, so that nothing flashes).
  *
  * The system's preference rules until the visitor presses the button; that choice is remembered.
+ * In a frame the page around it decides (split.js): ?theme=dark to begin with, and messages.
  * The style sheet knows one thing only: data-theme on the root element. Who paints by hand (the chart)
  * listens to "themechange".
  */
@@ -8,7 +9,10 @@
   const system = matchMedia('(prefers-color-scheme: dark)');
   const root = document.documentElement;
   let chosen = null;
-  try { chosen = localStorage.getItem('carillon.theme'); } catch { /* storage is blocked */ }
+  const isFramed = window.parent !== window;
+  const take = (theme) => { if (theme === 'light' || theme === 'dark') chosen = theme; };
+  if (isFramed) take(new URLSearchParams(location.search).get('theme'));
+  else try { chosen = localStorage.getItem('carillon.theme'); } catch { /* storage is blocked */ }
 
   const apply = () => {
     const theme = chosen || (system.matches ? 'dark' : 'light');
@@ -25,6 +29,11 @@
 
   apply();
   system.addEventListener('change', apply);
+  addEventListener('message', ({ source, data }) => {
+    if (!isFramed || source !== window.parent) return;
+    take(data?.theme);
+    apply();
+  });
   addEventListener('DOMContentLoaded', () => {
     apply();
     document.getElementById('theme').addEventListener('click', flip);

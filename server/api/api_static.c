@@ -17,6 +17,9 @@
 
 enum { FILE_MAX_BYTES = 8 << 20 };
 
+/* Pages that may stand in each other's frames: two nodes on one machine, side by side. */
+#define NODES_HERE "'self' http://localhost:* http://127.0.0.1:*"
+
 static const char *content_type_of(struct str path) {
     static const struct {
         const char *extension, *type;
@@ -93,7 +96,8 @@ struct api_call *api_static(const struct api_context *x) {
     r->content_type = type;
     r->headers = "Cache-Control: no-cache\r\nReferrer-Policy: no-referrer\r\n"
                  "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:; "
-                 "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'\r\n";
+                 "img-src 'self' data:; frame-src " NODES_HERE "; frame-ancestors " NODES_HERE
+                 "; base-uri 'none'\r\n";
     snprintf(r->etag, sizeof(r->etag), "\"%llx-%llx-%lx\"", (unsigned long long)st.st_size,
              (unsigned long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     if (str_equal(x->request->if_none_match, str_of(r->etag)))

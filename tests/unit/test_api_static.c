@@ -95,6 +95,14 @@ static void the_root_is_the_index(void **state) {
     assert_non_null(strstr(response.headers, "Content-Security-Policy: default-src 'self'"));
 }
 
+static void only_pages_of_this_machine_may_frame_it(void **state) {
+    (void)state;
+    get("/");
+    assert_non_null(strstr(response.headers, "; frame-src 'self' http://localhost:* "
+                                             "http://127.0.0.1:*; frame-ancestors 'self' "
+                                             "http://localhost:* http://127.0.0.1:*; "));
+}
+
 static void files_in_folders_are_served(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_in(root, "sub"), 0755), 0);
@@ -226,6 +234,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         STATIC_TEST(a_file_is_served_with_its_type),
         STATIC_TEST(the_root_is_the_index),
+        STATIC_TEST(only_pages_of_this_machine_may_frame_it),
         STATIC_TEST(files_in_folders_are_served),
         STATIC_TEST(an_empty_file_is_a_file),
         STATIC_TEST(bytes_are_served_as_they_are),

@@ -3,8 +3,10 @@
  *   const browser = await launchBrowser();
  *   const ann = await visit(browser, server, { name: 'Ann' });      connected, and named
  *   await ann.say('Hello'); await ann.sees('Hello'); await ann.phase('connected');
- *   ann.page                                                        playwright's page, for all the rest
+ *   ann.page, ann.view                                              playwright's page, for all the rest
  *   ann.assertQuiet();                                              no error on the console so far
+ *   const both = await visitSplit(browser, [a, b]);                 several nodes side by side
+ *   const left = await both.pane(0);                                a visitor in one of its frames
  *
  * A console error fails the test unless the visitor was told to expect it (`expected`, regular
  * expressions; a browser reports each refused connection there). So does a request to anywhere but the
@@ -42,8 +44,9 @@ const spare = [];
 class Visitor {
   problems = [];
 
-  constructor(page, { origin, expected, isUsual }) {
-    Object.assign(this, { page, origin, expected, isUsual });
+  /* view: what the visitor looks at: the page, or a frame in it. */
+  constructor(page, { origins, expected, isUsual }) {
+    Object.assign(this, { page, view: page, origins, expected, isUsual });
     page.setDefaultTimeout(deadline(8000));
     this.listeners = {
       console: (message) => message.type() === 'error' && this.#note(message.text()),
@@ -60,33 +63,33 @@ class Visitor {
   }
 
   #check(url) {
-    if (url.protocol.startsWith('http') && url.origin !== this.origin)
+    if (url.protocol.startsWith('http') && !this.origins.includes(url.origin))
       this.problems.push(`a request to ${url}`);
   }
 
   phase(phase) {
-    return this.page.locator(`#status[data-phase="${phase}"]`).waitFor();
+    return this.view.locator(`#status[data-phase="${phase}"]`).waitFor();
   }
 
   async rename(name) {
-    await this.page.fill('#name', name);
-    await this.page.press('#name', 'Enter');
+    await this.view.fill('#name', name);
+    await this.view.press('#name', 'Enter');
   }
 
   async say(text) {
-    await this.page.fill('#text', text);
-    await this.page.press('#text', 'Enter');
+    await this.view.fill('#text', text);
+    await this.view.press('#text', 'Enter');
   }
 
   /* The system's preference changes, and the page follows. */
   async systemIs(colorScheme) {
     await this.page.emulateMedia({ colorScheme });
-    await this.page.locator(`html[data-theme="${colorScheme}"]`).waitFor();
+    await this.view.locator(`html[data-theme="${colorScheme}"]`).waitFor();
   }
 
   /* A message in the log, that is: one the server sent. */
   message(text) {
-    return this.page.locator('#log .words', { hasText: text });
+    return this.view.locator('#log .words', { hasText: text });
   }
 
   async sees(text) {
@@ -96,11 +99,29 @@ class Visitor {
 
   /* Nothing waits to be sent. */
   async isSent() {
-    await this.page.waitForFunction(() => document.querySelectorAll('#outbox li').length === 0);
+    await this.view.waitForFunction(() => document.querySelectorAll('#outbox li').length === 0);
+  }
+
+  /* As many bells as the server says are here. */
+  isHere(count) {
+    return this.view.locator('#here', { hasText: new RegExp(`^${count} here$`) }).waitFor();
+  }
+
+  async switchTo(transport) {
+    await this.view.locator('#transport label', { has: this.view.locator(`[value="${transport}"]`) }).click();
+    await this.view.locator('#info-transport', { hasText: transport }).waitFor({ state: 'attached' });
+    await this.phase('connected');
   }
 
   words() {
-    return this.page.locator('#log .words').allTextContents();
+    return this.view.locator('#log .words').allTextContents();
+  }
+
+  /* The same visitor in the frame of a node, by its place. */
+  async pane(index) {
+    const frame = await this.page.waitForSelector(`.pane:nth-child(${index + 1}) iframe`);
+    const view = await frame.contentFrame();
+    return Object.create(this, { view: { value: view } });
   }
 
   assertQuiet() {
@@ -121,23 +142,36 @@ class Visitor {
 }
 
 /* Opens the page and waits for a phase of the connection. Options: name, room, phase (connected), expected,
- * hasSdk (true), hasClock (a clock the test can turn), and those of a browser context. */
+ * hasSdk (true), hasClock (a clock the test can turn), onPage (is given the page before it loads), and those of
+ * a browser context. */
 export async function visit(browser, server, options = {}) {
   const { name, room = 'lobby', phase = 'connected', expected = [], hasSdk = true, hasClock = false,
-          ...context } = options;
-  const isUsual = !hasClock && Object.keys(context).length === 0;
+          onPage, ...context } = options;
+  const isUsual = !hasClock && !onPage && Object.keys(context).length === 0;
   const page = (isUsual && spare.pop())
     || await (await browser.newContext({ viewport: { width: 1000, height: 700 }, ...context })).newPage();
   const visitor = new Visitor(page, {
-    isUsual, origin: server.url, expected: hasSdk ? expected : [...expected, /Failed to load resource/],
+    isUsual, origins: [server.url], expected: hasSdk ? expected : [...expected, /Failed to load resource/],
   });
   if (!hasSdk)
     await page.route(SDK, (route) => route.fulfill({ status: 404, body: 'not found' }));
   if (hasClock)
     await page.clock.install();
+  onPage?.(page);
   await page.goto(`${server.url}/#room=${encodeURIComponent(room)}`);
   await visitor.phase(phase);
   if (name)
     await visitor.rename(name);
+  return visitor;
+}
+
+/* Opens the page of the first node with all of them side by side; each is connected. */
+export async function visitSplit(browser, servers, { room = 'lobby', expected = [], ...context } = {}) {
+  const page = await (await browser.newContext({ viewport: { width: 1280, height: 720 }, ...context })).newPage();
+  const visitor = new Visitor(page, { origins: servers.map(({ url }) => url), expected });
+  const nodes = servers.map(({ port }) => port).join();
+  await page.goto(`${servers[0].url}/?nodes=${nodes}#room=${encodeURIComponent(room)}`);
+  for (let i = 0; i < servers.length; i++)
+    await (await visitor.pane(i)).phase('connected');
   return visitor;
 }

@@ -1,0 +1,26 @@
+/* Publishing over plain HTTP, for links without the SDK, and where our node is.
+ *
+ * The demo's API needs no key. A real page would ask its own application server, which holds the key.
+ */
+const root = new URL('.', location.href);
+root.search = root.hash = '';
+
+export const urlOf = (path) => new URL(path, root);
+
+/* Gives publish(channel, data), one request at a time: parallel ones may overtake each other. */
+export function publisher() {
+  let last = Promise.resolve();
+  return (channel, data) => (last = last.catch(() => {}).then(() => post(channel, data)));
+}
+
+async function post(channel, data) {
+  const response = await fetch(urlOf('api/publish'), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ channel, data }),
+    signal: AbortSignal.timeout(5000),
+  });
+  if (!response.ok) throw { code: response.status, message: response.statusText || 'refused' };
+  const { error } = await response.json();
+  if (error) throw error;
+}
