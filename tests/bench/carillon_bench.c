@@ -47,6 +47,12 @@ static const struct option_row rows[] = {
     NUMBER(port, 1, 65535, 8000, "its port"),
     TEXT(path, "/connection/websocket", "its WebSocket endpoint"),
     NUMBER(pid, 1, 4194304, 0, "its process, for CPU time and memory"),
+    {"publish-port", OPTION_NUMBER, offsetof(struct options, publish_port), 1, 65535, 0, NULL,
+     "port of another node, for the publishers of the main flow (0: the same)"},
+    {"publish-pid", OPTION_NUMBER, offsetof(struct options, publish_pid), 1, 4194304, 0, NULL,
+     "its process, for CPU time"},
+    {"broker-pid", OPTION_NUMBER, offsetof(struct options, broker_pid), 1, 4194304, 0, NULL,
+     "the process between the nodes, for CPU time"},
     TEXT(channel, "bench", "channel of the main flow"),
     NUMBER(subscribers, 1, 1000000, 1000, "connections that subscribe to it"),
     NUMBER(publishers, 1, 255, 1, "further connections that publish to it"),
@@ -161,8 +167,14 @@ static void options_check(struct options *o) {
 struct flow_plan {
     const char *channel;
     uint32_t subscribers, publishers, threads;
-    uint64_t rate;
+    uint64_t rate, publish_port;
 };
+
+static struct sockaddr_in address_of(const struct options *o, uint64_t port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    inet_pton(AF_INET, o->host, &a.sin_addr);
+    return a;
+}
 
 static void flow_init(struct flow *f, const struct options *o, struct flow_plan plan) {
     uint32_t threads = plan.threads < plan.subscribers ? plan.threads : plan.subscribers;
@@ -185,9 +197,8 @@ static void flow_init(struct flow *f, const struct options *o, struct flow_plan 
         uint32_t end = (uint32_t)((uint64_t)plan.subscribers * (i + 1) / threads);
         w->concurrency = (uint32_t)((o->concurrency + threads - 1) / threads);
         w->source_count = (uint32_t)o->sources;
-        w->server =
-            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port)};
-        inet_pton(AF_INET, o->host, &w->server.sin_addr);
+        w->server = address_of(o, o->port);
+        w->publish_server = address_of(o, plan.publish_port ? plan.publish_port : o->port);
         worker_init(w, f, first, end - first);
     }
 }
@@ -254,13 +265,15 @@ static void flow_latency(const struct flow *f, struct histogram *out) {
 /* ---- phases ---- */
 
 struct snapshot {
-    uint64_t time_ns, deliveries, server_cpu_ns, own_cpu_ns;
+    uint64_t time_ns, deliveries, server_cpu_ns, publish_cpu_ns, broker_cpu_ns, own_cpu_ns;
 };
 
-static struct snapshot snapshot_take(const struct flow *f, pid_t pid) {
+static struct snapshot snapshot_take(const struct flow *f) {
     return (struct snapshot){.time_ns = now_ns(),
                              .deliveries = flow_deliveries(f),
-                             .server_cpu_ns = process_cpu_ns(pid),
+                             .server_cpu_ns = process_cpu_ns((pid_t)f->options->pid),
+                             .publish_cpu_ns = process_cpu_ns((pid_t)f->options->publish_pid),
+                             .broker_cpu_ns = process_cpu_ns((pid_t)f->options->broker_pid),
                              .own_cpu_ns = process_cpu_ns(getpid())};
 }
 
@@ -296,9 +309,9 @@ static void connect_all(struct flow *flows, uint32_t flow_count) {
 /* Silence, in which nothing may happen but pings; then the memory they all cost. */
 static void hold(const struct options *o, const struct flow *f, uint64_t rss_before) {
     pid_t pid = (pid_t)o->pid;
-    struct snapshot before = snapshot_take(f, pid);
+    struct snapshot before = snapshot_take(f);
     sleep_until(now_ns() + o->hold_ms * NS_PER_MS);
-    struct snapshot after = snapshot_take(f, pid);
+    struct snapshot after = snapshot_take(f);
     if (!pid)
         return;
     uint64_t rss = process_rss_bytes(pid);
@@ -316,6 +329,25 @@ static double deliveries_per_read(const struct flow *f) {
     for (uint32_t i = 0; i < f->worker_count; i++)
         reads += (double)f->workers[i].read_count;
     return deliveries / reads;
+}
+
+/* Nothing, if it has no pid. */
+static void report_cpu(const char *who, uint64_t pid, uint64_t cpu_ns, double seconds,
+                       double messages) {
+    if (pid)
+        printf("%s_cpu_us_per_message=%.4f\n%s_cpu_percent=%.1f\n", who,
+               (double)cpu_ns / messages / 1e3, who, (double)cpu_ns / seconds / 1e7);
+}
+
+/* One message is a delivery to each subscriber. */
+static void report_nodes(const struct flow *f, const struct snapshot *a, const struct snapshot *b) {
+    const struct options *o = f->options;
+    double seconds = (double)(b->time_ns - a->time_ns) / 1e9;
+    double messages = (double)(b->deliveries - a->deliveries) / f->subscribers;
+    report_cpu("subscribe_node", o->pid, b->server_cpu_ns - a->server_cpu_ns, seconds, messages);
+    report_cpu("publish_node", o->publish_pid, b->publish_cpu_ns - a->publish_cpu_ns, seconds,
+               messages);
+    report_cpu("broker", o->broker_pid, b->broker_cpu_ns - a->broker_cpu_ns, seconds, messages);
 }
 
 static void report_load(const struct flow *f, const struct snapshot *a, const struct snapshot *b) {
@@ -336,20 +368,23 @@ static void report_load(const struct flow *f, const struct snapshot *a, const st
            own_ns / seconds / 1e7);
 }
 
-static void run_load(const struct options *o, struct flow *flows, uint32_t flow_count) {
+static void run_load(struct flow *flows, uint32_t flow_count) {
     static struct histogram latency, witness; /* too big for the stack */
     uint64_t start_ns = now_ns();
     for (uint32_t i = 0; i < flow_count; i++)
         flow_start(&flows[i], start_ns);
     sleep_until(flows[0].from_ns);
-    struct snapshot begin = snapshot_take(&flows[0], (pid_t)o->pid);
+    struct snapshot begin = snapshot_take(&flows[0]);
     sleep_until(flows[0].until_ns);
-    struct snapshot end = snapshot_take(&flows[0], (pid_t)o->pid);
+    struct snapshot end = snapshot_take(&flows[0]);
     for (uint32_t i = 0; i < flow_count; i++)
         flow_wait_drained(&flows[i]);
     report_load(&flows[0], &begin, &end);
+    report_nodes(&flows[0], &begin, &end);
     flow_latency(&flows[0], &latency);
     histogram_report(&latency, "latency");
+    if (!flows[0].window)
+        histogram_report(&flows[0].workers[0].lateness, "lateness");
     if (flow_count > 1) {
         flow_latency(&flows[1], &witness);
         histogram_report(&witness, "witness");
@@ -365,9 +400,9 @@ int main(int argc, char **argv) {
     uint32_t publishers = mode_publishes(&o) ? (uint32_t)o.publishers : 0;
     flow_init(&flows[0], &o,
               (struct flow_plan){o.channel, (uint32_t)o.subscribers, publishers,
-                                 (uint32_t)o.threads, o.rate});
+                                 (uint32_t)o.threads, o.rate, o.publish_port});
     if (flow_count > 1)
-        flow_init(&flows[1], &o, (struct flow_plan){"witness", 1, 1, 1, o.witness_rate});
+        flow_init(&flows[1], &o, (struct flow_plan){"witness", 1, 1, 1, o.witness_rate, 0});
     uint64_t rss_before = process_rss_bytes((pid_t)o.pid);
     printf("mode=%s\nsubscribers=%llu\nsize=%llu\n", o.mode, (unsigned long long)o.subscribers,
            (unsigned long long)o.size_bytes);
@@ -375,7 +410,7 @@ int main(int argc, char **argv) {
     if (!mode_is(&o, "fanout"))
         hold(&o, &flows[0], rss_before);
     if (mode_publishes(&o))
-        run_load(&o, flows, flow_count);
+        run_load(flows, flow_count);
     fflush(stdout);
     _exit(0); /* the workers never return; the kernel closes the connections */
 }

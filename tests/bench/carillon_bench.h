@@ -5,7 +5,7 @@
  * every subscriber has got one) or in an open loop (a rate: each message has an intended time, and
  * latency counts from that, so a server that stalls cannot hide it by slowing the load down). The
  * second flow is the witness: another channel's client, which must not suffer while the first flow
- * is busy.
+ * is busy. Publishers may have a server of their own: another node, with a broker in between.
  *
  * A flow is worked by one or more threads (struct worker), each with its own epoll, connections and
  * histogram; all publishers live on the flow's first worker. Main connects, waits, takes the
@@ -34,7 +34,8 @@ struct options {
     const char *host;
     const char *path;
     const char *channel;
-    uint64_t port, pid;
+    uint64_t port, publish_port;
+    uint64_t pid, publish_pid, broker_pid;
     uint64_t subscribers, publishers, threads, sources, concurrency;
     uint64_t size_bytes, window, rate, witness_rate;
     uint64_t seconds_ms, warmup_ms, hold_ms, patience_ms;
@@ -147,13 +148,14 @@ struct worker {
     struct conn *conns;
     uint32_t conn_count, opened, live, concurrency;
     uint32_t source_count;
-    struct sockaddr_in server;
-    uint8_t *buffer;     /* of WORKER_READ_BYTES */
-    uint64_t now_ns;     /* of the last recv */
+    struct sockaddr_in server, publish_server; /* the same, unless there are two nodes */
+    uint8_t *buffer;                           /* of WORKER_READ_BYTES */
+    uint64_t now_ns;                           /* of the last recv */
     struct bytes prefix; /* what stood before the payload in the last push: most are alike */
     uint64_t random;
     uint64_t read_count; /* recv() calls by subscribers while there is load */
     struct histogram latency, opening;
+    struct histogram lateness; /* open loop: how long after its time a message was sent */
     atomic_ulong deliveries;
     atomic_uint live_count;    /* = live, for main */
     atomic_ulong last_live_ns; /* when the last connection got its subscribe reply */

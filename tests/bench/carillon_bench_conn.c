@@ -31,6 +31,10 @@ const char *conn_name(const struct worker *w, const struct conn *c) {
     return name;
 }
 
+static const struct sockaddr_in *server_of(const struct worker *w, const struct conn *c) {
+    return c->is_publisher ? &w->publish_server : &w->server;
+}
+
 static void watch(struct worker *w, struct conn *c, int operation, bool wants_out) {
     struct epoll_event e = {.events = EPOLLIN | (wants_out ? EPOLLOUT : 0u), .data.ptr = c};
     if (epoll_ctl(w->epoll, operation, c->fd, &e) < 0)
@@ -59,7 +63,8 @@ void conn_open(struct worker *w, struct conn *c) {
         bench_die("socket: %s", strerror(errno));
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     bind_source(w, c);
-    if (connect(c->fd, (struct sockaddr *)&w->server, sizeof(w->server)) < 0 &&
+    const struct sockaddr_in *server = server_of(w, c);
+    if (connect(c->fd, (const struct sockaddr *)server, sizeof(*server)) < 0 &&
         errno != EINPROGRESS)
         bench_die("cannot connect %s: %s", conn_name(w, c), strerror(errno));
     watch(w, c, EPOLL_CTL_ADD, true);
@@ -104,7 +109,7 @@ static void send_upgrade(struct worker *w, struct conn *c) {
     snprintf(text, sizeof(text),
              "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
              "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
-             w->flow->options->path, w->flow->options->host, ntohs(w->server.sin_port), KEY);
+             w->flow->options->path, w->flow->options->host, ntohs(server_of(w, c)->sin_port), KEY);
     bytes_add_text(&c->out, text);
     c->state = CONN_UPGRADING;
     conn_flush(w, c);

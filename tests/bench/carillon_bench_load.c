@@ -71,6 +71,8 @@ static void publish_rate(struct worker *w) {
     uint64_t now = now_ns(), before = f->intended_ns;
     while (f->intended_ns <= now && f->intended_ns < f->until_ns) {
         publish_one(w, &f->publishers[f->publisher_next++ % f->publisher_count], f->intended_ns);
+        if (f->intended_ns >= f->from_ns)
+            histogram_add(&w->lateness, now - f->intended_ns);
         f->intended_ns += f->period_ns;
     }
     if (f->intended_ns >= f->until_ns)
