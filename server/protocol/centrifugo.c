@@ -254,6 +254,7 @@ const struct protocol protocol_centrifugo_ws = {
     .ping = ping,
     .ping_interval_ms = ping_interval_ms,
     .expects_pong = true,
+    .has_members = true,
     .farewell = farewell,
     .close_code = centrifugo_close_code,
 };

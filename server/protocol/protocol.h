@@ -49,6 +49,7 @@ struct protocol {
     struct frame *(*ping)(void);
     uint32_t (*ping_interval_ms)(const struct config *config);
     bool expects_pong;
+    bool has_members; /* its clients can be told of joins and leaves */
     /* Gives the last frame before the connection ends; NULL for none. */
     struct frame *(*farewell)(enum close_reason r);
     /* The wire code of a reason, for logs and metrics. */

@@ -263,7 +263,7 @@ static struct subscription *enter(struct client *c, struct str channel,
 /* Join and leave messages go to those who ask and may see who is there, or to all where forced. */
 static bool wants_joins(const struct client *c, const struct channel_options *o, bool is_asked) {
     struct rules_actor actor = client_actor(c, true);
-    if (!o->join_leave)
+    if (!o->join_leave || !c->protocol->has_members)
         return false;
     return o->force_push_join_leave ||
            (is_asked && rules_may_read_presence(&c->sessions->config->rules, o, &actor));

@@ -10,7 +10,9 @@ let server;
 before(async () => {
   server = await startServer({ config: {
     client: { allow_anonymous_connect_without_token: true, allowed_origins: ['https://good.example'] },
-    channel: { without_namespace: { allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true } },
+    channel: { without_namespace: {
+      presence: true, join_leave: true, force_push_join_leave: true,
+      allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true } },
     http_api: { insecure: true },
     plain_sse: { heartbeat_interval: '1s' },
   } });
@@ -34,6 +36,24 @@ test('an EventSource gets what is published to its channels, in order and byte f
   await done;
   source.close();
   assert.deepEqual(seen, ['{"x": 1.50,"y":"\\u00e9"}', '"line\\nline"', '[1]']);
+  await subscribed(0);
+});
+
+test('joins and leaves are no messages', async () => {
+  const source = await fetch(`${server.url}/sse?channel=members`);
+  await subscribed(1);
+  const other = await fetch(`${server.url}/sse?channel=members`);
+  await subscribed(2);
+  await other.body.cancel();
+  await subscribed(1);
+  await api(server, 'publish', '{"channel":"members","data":1}');
+  let text = '';
+  for await (const chunk of source.body) {
+    text += Buffer.from(chunk).toString();
+    if (text.includes('data: 1\n'))
+      break;
+  }
+  assert.doesNotMatch(text, /data: \n/);
   await subscribed(0);
 });
 

@@ -136,6 +136,7 @@ static const struct protocol plain_protocol = {
     .ping = plain_ping,
     .ping_interval_ms = plain_ping_interval_ms,
     .expects_pong = true,
+    .has_members = true,
     .farewell = plain_farewell,
     .close_code = plain_close_code,
 };
