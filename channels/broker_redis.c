@@ -32,6 +32,7 @@
 
 /* Calls are answered within BROKER_DEADLINE_MS, so links wait a little less. */
 enum { IO_TIMEOUT_MAX_MS = 2500, GOODBYE_MS = 1000 };
+_Static_assert(IO_TIMEOUT_MAX_MS + 300 < BROKER_DEADLINE_MS, "a tick or two may pass");
 
 struct texts {
     char *host, *unix_path, *user, *password;
@@ -202,7 +203,7 @@ static void member_now(struct broker_redis *b, struct redis_call *c) {
 }
 
 static void run_call(struct broker_redis *b, struct redis_call *c) {
-    if (c->kind != CALL_JOIN || !(c->flags & MEMBER_KEEP))
+    if (!(c->flags & MEMBER_KEEP))
         redis_members_flush(&b->members); /* calls take effect in order */
     switch (c->kind) {
     case CALL_PUBLISH:
@@ -445,7 +446,7 @@ struct broker *broker_redis_create(const struct broker_redis_options *o, struct 
     b->broker.ops = &ops;
     b->fanout = fanout;
     copy_texts(&b->texts, o);
-    redis_shared_init(&b->shared, o->prefix, o->uid);
+    redis_shared_init(&b->shared, o->prefix, o->uid, o->beat_ms);
     init_pair(b, o);
     init_parts(b);
     b->down_since_ms = clock_now_ms();

@@ -26,6 +26,7 @@ struct broker_redis_options {
     const char *uid; /* of this node and this run: 1 to 64 of 0-9 a-z A-Z - _ */
     uint32_t connect_timeout_ms;
     uint32_t io_timeout_ms; /* more than 2,500 counts as 2,500: calls have a deadline */
+    uint32_t beat_ms;       /* between heartbeats; a node is gone after 10; 0: 1,000 */
 };
 
 /* X(field, name, help): what the engine counts. */

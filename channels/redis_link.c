@@ -54,7 +54,7 @@ struct redis_link {
     struct redis_link_hooks hooks;
     enum link_state state;
     const char *fault; /* NULL: none */
-    uint64_t connect_deadline_ms;
+    uint64_t connect_deadline_ms, address_deadline_ms;
     struct redis_lookup *lookup; /* may outlast an attempt: one thread per link at most */
     struct redis_addresses addresses;
     uint32_t address_index;
@@ -248,12 +248,15 @@ static bool start_watch(struct redis_link *l) {
     return true;
 }
 
-/* Tries the addresses one after the other, from address_index on. */
+/* Tries the addresses from address_index on; each has its share of the time: one may be silent. */
 static void try_addresses(struct redis_link *l, int error) {
+    uint64_t now_ms = clock_now_ms();
+    uint32_t share_ms = l->options.connect_timeout_ms / l->addresses.count;
     for (; l->address_index < l->addresses.count; l->address_index++) {
         l->fd = redis_socket_connect(&l->addresses, l->address_index);
         if (l->fd >= 0 && start_watch(l)) {
             l->state = LINK_CONNECTING;
+            l->address_deadline_ms = now_ms + share_ms;
             return;
         }
         error = l->fd >= 0 ? EMFILE : errno;
@@ -262,12 +265,16 @@ static void try_addresses(struct redis_link *l, int error) {
     redis_link_fail(l, connect_fault(error));
 }
 
+static void next_address(struct redis_link *l, int error) {
+    close_socket(l);
+    l->address_index++;
+    try_addresses(l, error);
+}
+
 static void connect_ended(struct redis_link *l) {
     int error = redis_socket_error(l->fd);
     if (error) {
-        close_socket(l);
-        l->address_index++;
-        try_addresses(l, error);
+        next_address(l, error);
         return;
     }
     l->state = LINK_OPEN;
@@ -314,7 +321,7 @@ void redis_link_open(struct redis_link *l) {
     look_up(l);
 }
 
-/* --- the link --------------------------------------------------------------------------------- */
+/* --- the link and its commands ---------------------------------------------------------------- */
 
 static void check_deadlines(struct redis_link *l, uint64_t now_ms) {
     struct redis_request *first = redis_requests_first(&l->requests);
@@ -323,6 +330,9 @@ static void check_deadlines(struct redis_link *l, uint64_t now_ms) {
     if ((l->state == LINK_LOOKING_UP || l->state == LINK_CONNECTING) &&
         now_ms >= l->connect_deadline_ms)
         redis_link_fail(l, "connecting to redis takes too long");
+    else if (l->state == LINK_CONNECTING && now_ms >= l->address_deadline_ms && !l->fault &&
+             l->address_index + 1 < l->addresses.count)
+        next_address(l, ETIMEDOUT);
     if (l->state == LINK_OPEN && first && now_ms >= first->deadline_ms)
         redis_link_fail(l, "redis does not answer");
 }
@@ -356,8 +366,6 @@ bool redis_link_is_open(const struct redis_link *l) {
 size_t redis_link_open_count(const struct redis_link *l) {
     return l->requests.count;
 }
-
-/* --- commands --------------------------------------------------------------------------------- */
 
 void redis_args_add(struct redis_args *args, struct str text) {
     assert(args->count < REDIS_ARGS_MAX);

@@ -1,5 +1,9 @@
-/* See redis_members.h. Every member is in one list: clean, fresh, again, later, or that of the
- * batch that is under way with it; when Redis answers, the batch's members become clean.
+/* See redis_members.h. Every member is in one list: clean, fresh, again, later, leaving, gone, or
+ * that of the batch that is under way with it; when Redis answers, those that joined become clean
+ * and those that left are forgotten.
+ *
+ * Calls take effect in order, so at most one of fresh and leaving has members: joins are written
+ * before a leave is taken, and the other way round.
  *
  * Thread: the Redis thread.
  */
@@ -17,7 +21,7 @@
 
 /* In one call of a script: Redis does nothing else meanwhile. */
 enum { BATCH_MAX = 100, BATCH_MAX_BYTES = 256 * 1024 };
-enum { AGAIN_BATCHES_MAX = 4, REFUSED_PAUSE_MS = 10000, RECONNECT_PAUSE_MS = 1500 };
+enum { AGAIN_BATCHES_MAX = 4, REFUSED_PAUSE_BEATS = 10 };
 #define SCAN_COUNT "200"
 
 struct member {
@@ -26,6 +30,10 @@ struct member {
     struct msg *msg;
     unsigned flags;
     bool was_written; /* Redis has confirmed it, so its join was announced */
+    bool is_unclear;  /* its join was sent, and no answer came */
+    bool is_lost;     /* Redis has lost it since, with all its data */
+    bool has_left;    /* it is in leaving, gone or a batch of leaves */
+    bool is_missed;   /* of one that left: others know it and must be told */
     char key[];
 };
 
@@ -44,6 +52,8 @@ void redis_members_init(struct redis_members *m, struct redis_shared *shared,
     list_init(&m->fresh);
     list_init(&m->again);
     list_init(&m->later);
+    list_init(&m->leaving);
+    list_init(&m->gone);
 }
 
 static struct str key_of(struct buf *b, const struct msg_parts *p) {
@@ -66,10 +76,18 @@ static void forget(struct redis_members *m, struct member *member) {
     mem_free(member);
 }
 
+static void forget_all(struct redis_members *m, struct list *list) {
+    while (!list_is_empty(list))
+        forget(m, list_entry(list->next, struct member, link));
+}
+
 void redis_members_fini(struct redis_members *m) {
     assert(m->open_batches == 0);
-    for (struct map_node *n; (n = map_next(&m->all, NULL));)
-        forget(m, list_entry(n, struct member, node));
+    struct list *const lists[] = {&m->clean, &m->fresh,   &m->again,
+                                  &m->later, &m->leaving, &m->gone};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+        forget_all(m, lists[i]);
+    assert(m->all.count == 0);
     map_fini(&m->all);
     buf_fini(&m->scratch);
 }
@@ -94,7 +112,7 @@ static bool was_refused(struct redis_members *m, const redisReply *reply) {
         redis_count(&m->shared->counters.garbage);
         return false;
     }
-    rewrite_in(m, REFUSED_PAUSE_MS);
+    rewrite_in(m, (uint64_t)m->shared->beat_ms * REFUSED_PAUSE_BEATS);
     return true;
 }
 
@@ -129,6 +147,8 @@ static void batch_written(void *arg, enum redis_outcome outcome, const redisRepl
     m->open_batches--;
     m->open_again_batches -= b->is_again;
     if (outcome != REDIS_ANSWERED) {
+        if (outcome == REDIS_LOST)
+            list_for_each(l, &b->members) list_entry(l, struct member, link)->is_unclear = true;
         list_splice(&m->fresh, &b->members);
     } else if (was_refused(m, reply)) {
         list_splice(&m->later, &b->members);
@@ -166,6 +186,7 @@ static size_t fill(const struct redis_members *m, struct batch *b, struct list *
         bytes += value_bytes(m, member);
         list_remove(&member->link);
         list_append(&b->members, &member->link);
+        member->is_lost = false; /* a leave comes behind this batch */
     }
     return bytes;
 }
@@ -193,20 +214,98 @@ static void write_batch(struct redis_members *m, struct list *from) {
         batch_written(b, REDIS_UNSENT, NULL);
 }
 
-void redis_members_flush(struct redis_members *m) {
-    while (m->is_connected && redis_link_is_open(m->link) && !list_is_empty(&m->fresh))
-        write_batch(m, &m->fresh);
-    while (m->is_connected && redis_link_is_open(m->link) && !list_is_empty(&m->again) &&
-           m->open_again_batches < AGAIN_BATCHES_MAX)
-        write_batch(m, &m->again);
+static bool can_send(const struct redis_members *m) {
+    return m->is_connected && redis_link_is_open(m->link);
 }
 
+static void flush_joins(struct redis_members *m) {
+    while (can_send(m) && !list_is_empty(&m->fresh))
+        write_batch(m, &m->fresh);
+}
+
+/* --- leaves ----------------------------------------------------------------------------------- */
+
+/* Redis could not be told that it left, or had forgotten it before. */
+static void keep_missed(struct redis_members *m, struct member *member) {
+    if (member->is_missed) {
+        list_remove(&member->link);
+        list_append(&m->gone, &member->link);
+    } else {
+        forget(m, member);
+    }
+}
+
+static void keep_all_missed(struct redis_members *m, struct list *list) {
+    while (!list_is_empty(list))
+        keep_missed(m, list_entry(list->next, struct member, link));
+}
+
+static void batch_left(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct batch *b = arg;
+    struct redis_members *m = b->owner;
+    m->open_batches--;
+    if (outcome == REDIS_ANSWERED) {
+        was_refused(m, reply); /* then it is found in Redis' record */
+        forget_all(m, &b->members);
+    } else {
+        keep_all_missed(m, &b->members);
+    }
+    mem_free(b);
+}
+
+static void take_out_batch(struct redis_members *m) {
+    struct batch *b = mem_zalloc(sizeof(*b));
+    struct redis_args args;
+    b->owner = m;
+    list_init(&b->members);
+    redis_script_begin(m->shared, SCRIPT_LEAVE, &args);
+    for (int i = 0; i < BATCH_MAX && !list_is_empty(&m->leaving); i++) {
+        struct member *member = list_entry(m->leaving.next, struct member, link);
+        list_remove(&member->link);
+        list_append(&b->members, &member->link);
+        member->was_written = false; /* not certain from now on */
+        redis_args_add(&args, member->msg->parts.channel);
+        redis_args_add(&args, member->msg->parts.client);
+        redis_args_add(&args, member->flags & MEMBER_ANNOUNCE ? STR("1") : STR("0"));
+    }
+    m->open_batches++;
+    if (!redis_link_send_args(m->link, &args, (struct redis_waiter){batch_left, b, 1}))
+        batch_left(b, REDIS_UNSENT, NULL);
+}
+
+static void flush_leaves(struct redis_members *m) {
+    while (can_send(m) && !list_is_empty(&m->leaving))
+        take_out_batch(m);
+}
+
+void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigned flags) {
+    flush_joins(m);
+    struct member *member = find(m, key_of(&m->scratch, &msg->parts));
+    if (!member || member->has_left)
+        return;
+    member->has_left = true;
+    member->is_missed = (member->was_written || member->is_unclear) && (flags & MEMBER_ANNOUNCE);
+    member->flags = flags;
+    if (m->is_connected && !member->is_lost) {
+        list_remove(&member->link);
+        list_append(&m->leaving, &member->link);
+        return;
+    }
+    keep_missed(m, member);
+    if (m->is_connected)
+        rewrite_in(m, 0);
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
 void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags) {
+    flush_leaves(m);
     struct str key = key_of(&m->scratch, &msg->parts);
     struct member *member = find(m, key);
     if (member) { /* the same client once more: its infos may be new */
         msg_unref(member->msg);
         list_remove(&member->link);
+        member->has_left = false;
     } else {
         member = mem_zalloc(sizeof(*member) + key.n);
         memcpy(member->key, key.p, key.n);
@@ -218,32 +317,22 @@ void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags
     list_append(&m->fresh, &member->link);
 }
 
-/* --- leaves ----------------------------------------------------------------------------------- */
-
-static void left(void *arg, enum redis_outcome outcome, const redisReply *reply) {
-    struct redis_members *m = arg;
-    if (outcome == REDIS_ANSWERED)
-        was_refused(m, reply); /* else the next connection finds it in Redis' record */
-}
-
-void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigned flags) {
-    struct member *member = find(m, key_of(&m->scratch, &msg->parts));
-    struct redis_args args;
-    if (!member)
-        return;
-    forget(m, member);
-    if (!m->is_connected)
-        return;
-    redis_script_begin(m->shared, SCRIPT_LEAVE, &args);
-    redis_args_add(&args, msg->parts.channel);
-    redis_args_add(&args, msg->parts.client);
-    redis_args_add(&args, flags & MEMBER_ANNOUNCE ? STR("1") : STR("0"));
-    redis_link_send_args(m->link, &args, (struct redis_waiter){left, m, 1});
+void redis_members_flush(struct redis_members *m) {
+    flush_joins(m);
+    flush_leaves(m);
+    while (can_send(m) && !list_is_empty(&m->again) && m->open_again_batches < AGAIN_BATCHES_MAX)
+        write_batch(m, &m->again);
 }
 
 /* --- Redis' record ---------------------------------------------------------------------------- */
 
 static void scan(struct redis_members *m, struct str cursor);
+
+static void strays_left(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_members *m = arg;
+    if (outcome == REDIS_ANSWERED)
+        was_refused(m, reply); /* else the next connection finds them again */
+}
 
 static void remove_strays(struct redis_members *m, const redisReply *entries) {
     struct redis_args args;
@@ -259,11 +348,11 @@ static void remove_strays(struct redis_members *m, const redisReply *entries) {
         redis_args_add(&args, STR("s"));
         if (args.count + 3 <= none + (size_t)3 * BATCH_MAX)
             continue;
-        redis_link_send_args(m->link, &args, (struct redis_waiter){left, m, 1});
+        redis_link_send_args(m->link, &args, (struct redis_waiter){strays_left, m, 1});
         redis_script_begin(m->shared, SCRIPT_LEAVE, &args);
     }
     if (args.count > none)
-        redis_link_send_args(m->link, &args, (struct redis_waiter){left, m, 1});
+        redis_link_send_args(m->link, &args, (struct redis_waiter){strays_left, m, 1});
 }
 
 static void scanned(void *arg, enum redis_outcome outcome, const redisReply *reply) {
@@ -301,12 +390,47 @@ static void sort_fresh(struct redis_members *m) {
         list_remove(l);
         list_append(was_written ? &m->again : &m->later, l);
     }
-    rewrite_in(m, RECONNECT_PAUSE_MS);
+    rewrite_in(m, (uint64_t)m->shared->beat_ms * 3 / 2);
+}
+
+/* Redis has lost its data, so it can tell nobody that one of them leaves. */
+static void mark_lost(struct redis_members *m) {
+    struct list *const lists[] = {&m->clean, &m->again, &m->later, &m->gone};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+        list_for_each(l, lists[i]) list_entry(l, struct member, link)->is_lost = true;
+}
+
+/* Those that left and are in Redis' record will be found there, or others took them out. */
+static void forget_known(struct redis_members *m) {
+    list_for_each_safe(l, &m->gone) {
+        struct member *member = list_entry(l, struct member, link);
+        if (!member->is_lost)
+            forget(m, member);
+    }
+}
+
+static void announce_gone(struct redis_members *m) {
+    list_for_each(l, &m->gone) {
+        const struct member *member = list_entry(l, struct member, link);
+        struct msg_parts parts = member->msg->parts;
+        struct buf name = {0};
+        struct redis_args args = {.count = 0};
+        parts.kind = MSG_LEAVE;
+        buf_clear(&m->scratch);
+        redis_envelope_add(&m->scratch, &parts);
+        redis_args_add(&args, STR("PUBLISH"));
+        redis_args_add(&args, redis_name(m->shared, &name, REDIS_CHANNEL, parts.channel));
+        redis_args_add(&args, buf_str(&m->scratch));
+        redis_link_send_args(m->link, &args, (struct redis_waiter){ignore, m, 1});
+        buf_fini(&name);
+    }
+    forget_all(m, &m->gone);
 }
 
 static void rewrite_all(struct redis_members *m) {
     m->is_rewriting = true;
     m->needs_rewrite = false;
+    announce_gone(m);
     list_splice(&m->again, &m->later);
     if (!m->is_scanning)
         scan(m, STR("0"));
@@ -321,6 +445,10 @@ void redis_members_beat(struct redis_members *m, bool is_first, bool is_known, b
     m->is_connected = true;
     if (is_first)
         sort_fresh(m);
+    if (!is_known && !is_swept)
+        mark_lost(m);
+    else if (is_first)
+        forget_known(m);
     if (is_first || !is_known || is_news) {
         bool is_announced = m->was_swept && is_first;
         m->is_rewriting = true;
@@ -337,4 +465,5 @@ void redis_members_lost(struct redis_members *m) {
     assert(m->open_batches == 0 && !m->is_scanning); /* the link has told them */
     m->is_connected = m->is_rewriting = m->needs_rewrite = false;
     list_splice(&m->fresh, &m->again);
+    keep_all_missed(m, &m->leaving);
 }

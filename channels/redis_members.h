@@ -1,14 +1,18 @@
 /* The members of this node, and keeping Redis' record of them right.
  *
- * The local list is the truth: while Redis is away joins and leaves change only that. Joins are
- * written in batches; a batch goes out before anything that was called after it. After a reconnect,
- * or when Redis or another node has lost or removed them, all members are written again, a few
- * batches at a time, and what Redis has of this node and the list has not is taken out.
+ * The local list is the truth: while Redis is away joins and leaves change only that. Joins and
+ * leaves are written in batches; a batch goes out before anything that was called after it. After a
+ * reconnect, or when Redis or another node has lost or removed them, all members are written again,
+ * a few batches at a time, and what Redis has of this node and the list has not is taken out.
  *
  * A join is announced by the script that enters it, if it was not there. When members are written
  * again, those whose join was announced before are entered silently, unless others have announced
  * that they left. What has to be announced waits a little after a reconnect, because the other
  * nodes were probably cut off too and must be listening again.
+ *
+ * A leave is announced by the script that takes the member out, if it was there. Who left while
+ * Redis was away is found in its record; when Redis comes back without its data, this node
+ * announces them itself.
  *
  * Owns: a reference of each member's message. Thread: the Redis thread.
  */
@@ -23,10 +27,12 @@ struct redis_members {
     struct redis_shared *shared;
     struct redis_link *link;
     struct map all;
-    struct list clean; /* as in Redis */
-    struct list fresh; /* joined, to be written in the order of calls */
-    struct list again; /* to be written again, a few at a time */
-    struct list later; /* to be written with the next rewrite */
+    struct list clean;   /* as in Redis */
+    struct list fresh;   /* joined, to be written in the order of calls */
+    struct list again;   /* to be written again, a few at a time */
+    struct list later;   /* to be written with the next rewrite */
+    struct list leaving; /* left, to be taken out in the order of calls */
+    struct list gone;    /* left, and Redis could not be told, or had forgotten them */
     uint32_t open_batches, open_again_batches;
     bool is_connected;
     bool is_rewriting, is_scanning; /* all members are being written; Redis' record is being read */
@@ -48,7 +54,7 @@ void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags
 /* Borrows msg. */
 void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigned flags);
 
-/* Sends the joins that are waiting: before any other call, and at the end of the turn. */
+/* Sends what is waiting: before any other call, and at the end of the turn. */
 void redis_members_flush(struct redis_members *m);
 
 /* A beat was answered: redis_nodes.h says what the arguments mean. */

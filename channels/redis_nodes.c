@@ -16,8 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BEAT_MS = 1000, MISSED_MS = 3 * BEAT_MS + 300, GONE_MS = 10000 };
-enum { NODES_MAX = 10000, NUMBER_BYTES = 21 };
+enum { GONE_BEATS = 10, NODES_MAX = 10000, NUMBER_BYTES = 21 };
 #define SWEEP_BATCH "100" /* members in one call: Redis does nothing else meanwhile */
 
 struct other {
@@ -60,7 +59,7 @@ static void swept(void *arg, enum redis_outcome outcome, const redisReply *reply
         return;
     if (reply->type != REDIS_REPLY_INTEGER) {
         const char *words = redis_error_words(reply);
-        o->changed_ms = clock_now_ms(); /* not before another 10 s */
+        o->changed_ms = clock_now_ms(); /* not at once again */
         redis_count(&o->owner->shared->counters.garbage);
         log_limited(&limit, LOG_WARN, "members of a node that is gone stay reason=\"%s\"",
                     words ? words : "redis answers nonsense");
@@ -124,7 +123,7 @@ static void look_after(struct redis_nodes *n, struct other *o, uint64_t now_ms) 
         return;
     if (o->round != n->round)
         forget(n, o);
-    else if (now_ms - since_ms > GONE_MS)
+    else if (now_ms - since_ms > (uint64_t)n->shared->beat_ms * GONE_BEATS)
         sweep(o);
 }
 
@@ -157,6 +156,8 @@ static void beat_failed(struct redis_nodes *n, const redisReply *reply) {
         n->hooks.fail(n->hooks.arg, words ? words : "redis does not run scripts as it should");
         return;
     }
+    if (redis_is_error(reply, "WRONGTYPE"))
+        redis_count(&n->shared->counters.garbage);
     if (n->refusal != words)
         log_warn("presence is not kept reason=\"%s\"", words);
     n->refusal = words;
@@ -173,7 +174,7 @@ static bool is_beat_answer(const redisReply *reply) {
 
 static void beat_answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
     struct redis_nodes *n = arg;
-    bool is_first = !n->has_beaten;
+    bool is_first = !n->has_written;
     n->is_beating = false;
     if (outcome != REDIS_ANSWERED)
         return;
@@ -181,7 +182,7 @@ static void beat_answered(void *arg, enum redis_outcome outcome, const redisRepl
         beat_failed(n, reply);
         return;
     }
-    n->has_beaten = true;
+    n->has_beaten = n->has_written = true;
     if (n->refusal)
         log_info("presence is kept again");
     n->refusal = NULL;
@@ -193,7 +194,7 @@ static void beat_answered(void *arg, enum redis_outcome outcome, const redisRepl
 static void beat(struct redis_nodes *n, uint64_t now_ms) {
     struct redis_args args;
     char number[NUMBER_BYTES];
-    n->beat_at_ms = now_ms + BEAT_MS;
+    n->beat_at_ms = now_ms + n->shared->beat_ms;
     if (n->is_beating)
         return;
     snprintf(number, sizeof(number), "%llu", (unsigned long long)++n->beat_number);
@@ -205,13 +206,18 @@ static void beat(struct redis_nodes *n, uint64_t now_ms) {
 
 void redis_nodes_connected(struct redis_nodes *n, uint64_t now_ms) {
     n->is_connected = true;
-    n->has_beaten = false;
+    n->has_beaten = n->has_written = false;
     n->heard_ms = n->watching_since_ms = now_ms;
     beat(n, now_ms);
 }
 
 void redis_nodes_lost(struct redis_nodes *n) {
-    n->is_connected = n->has_beaten = false;
+    n->is_connected = n->has_beaten = n->has_written = false;
+}
+
+/* Three beats, and a little for the third to arrive. */
+static uint64_t missed_ms(const struct redis_nodes *n) {
+    return (uint64_t)n->shared->beat_ms * 33 / 10;
 }
 
 void redis_nodes_tick(struct redis_nodes *n, uint64_t now_ms, bool was_stalled) {
@@ -219,7 +225,7 @@ void redis_nodes_tick(struct redis_nodes *n, uint64_t now_ms, bool was_stalled) 
         return;
     if (was_stalled) /* we were away ourselves: that says nothing about others */
         n->heard_ms = n->watching_since_ms = now_ms;
-    if (now_ms - n->heard_ms > MISSED_MS)
+    if (now_ms - n->heard_ms > missed_ms(n))
         n->hooks.fail(n->hooks.arg, "redis does not answer");
     else if (now_ms >= n->beat_at_ms)
         beat(n, now_ms);

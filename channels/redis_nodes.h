@@ -17,8 +17,8 @@
 #include "server/base/map.h"
 
 struct redis_nodes_hooks {
-    /* A beat was answered. is_first: of this connection. is_known: Redis knew this node. is_swept:
-     * others took out its members. */
+    /* A beat was written and answered. is_first: of this connection. is_known: Redis knew this
+     * node. is_swept: others took out its members. */
     void (*beat)(void *arg, bool is_first, bool is_known, bool is_swept);
     void (*fail)(void *arg, const char *why);
     void *arg;
@@ -35,7 +35,7 @@ struct redis_nodes {
     uint32_t round;                /* of reading the registry */
     const char *refusal;           /* why Redis does not write, as logged; NULL: it does */
     bool is_connected, is_beating; /* is_beating: a beat is under way */
-    bool has_beaten;               /* on this connection */
+    bool has_beaten, has_written;  /* on this connection: it was answered, Redis wrote it */
     bool is_gone;                  /* the goodbye is done */
 };
 

@@ -93,7 +93,7 @@ static void say_hello(void *arg) {
     snprintf(name, sizeof(name), "carillon-%s-%s", o->uid,
              side == &side->pair->commands ? "commands" : "messages");
     side->hello_left = 0;
-    if (*o->password && *o->user)
+    if (*o->user) /* it may need no password */
         say(side, needed, (const char *const[]){"AUTH", o->user, o->password, NULL});
     else if (*o->password)
         say(side, needed, (const char *const[]){"AUTH", o->password, NULL});

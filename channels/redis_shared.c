@@ -20,12 +20,14 @@ bool redis_uid_is_valid(struct str uid) {
     return true;
 }
 
-void redis_shared_init(struct redis_shared *s, const char *prefix, const char *uid) {
+void redis_shared_init(struct redis_shared *s, const char *prefix, const char *uid,
+                       uint32_t beat_ms) {
     struct buf base = {0};
     assert(redis_uid_is_valid(str_of(uid)));
     buf_printf(&base, "carillon:1:%s:", prefix);
     s->base = mem_strndup(base.p, base.n);
     s->uid = mem_strndup(uid, strlen(uid));
+    s->beat_ms = beat_ms ? beat_ms : REDIS_BEAT_MS;
     buf_fini(&base);
 }
 
@@ -91,6 +93,9 @@ const char *redis_error_words(const redisReply *reply) {
         {"ERR unknown command", "redis does not know a command that is needed"},
         {"MOVED", "this redis is a cluster, which is not supported"},
         {"CROSSSLOT", "this redis is a cluster, which is not supported"},
+        {"CLUSTERDOWN", "this redis is a cluster, which is not supported"},
+        {"ERR Script attempted to access", "this redis is a cluster, which is not supported"},
+        {"ERR SELECT is not allowed", "this redis is a cluster, which is not supported"},
         {"DENIED", "redis is in protected mode: it wants a password"},
     };
     if (reply->type != REDIS_REPLY_ERROR)

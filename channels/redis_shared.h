@@ -26,15 +26,18 @@
 #define REDIS_NODES "nodes"
 #define REDIS_SWEPT "swept:"
 
-enum { REDIS_UID_MAX_BYTES = 64 };
+enum { REDIS_UID_MAX_BYTES = 64, REDIS_BEAT_MS = 1000 };
 
 struct redis_shared {
     char *base; /* carillon:1:<prefix>: */
     char *uid;
+    uint32_t beat_ms;
     struct broker_redis_counters counters;
 };
 
-void redis_shared_init(struct redis_shared *s, const char *prefix, const char *uid);
+/* beat_ms may be 0, for the usual one. */
+void redis_shared_init(struct redis_shared *s, const char *prefix, const char *uid,
+                       uint32_t beat_ms);
 void redis_shared_fini(struct redis_shared *s);
 
 bool redis_uid_is_valid(struct str uid);

@@ -297,8 +297,12 @@ void redis_subs_lost(struct redis_subs *s) {
 
 void redis_subs_fini(struct redis_subs *s) {
     assert(list_is_empty(&s->waiters));
-    for (struct map_node *n; (n = map_next(&s->channels, NULL));)
-        forget(s, list_entry(n, struct sub, node));
+    /* The map shrinks meanwhile, which may hide some: until none is left. */
+    while (s->channels.count > 0)
+        for (struct map_node *n = map_next(&s->channels, NULL), *next; n; n = next) {
+            next = map_next(&s->channels, n);
+            forget(s, list_entry(n, struct sub, node));
+        }
     map_fini(&s->channels);
     buf_fini(&s->scratch);
 }

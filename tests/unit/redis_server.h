@@ -87,9 +87,12 @@ static inline void redis_server_start(struct redis_server *s) {
     redisFree(c);
 }
 
+/* Once this returns, a server that was told to stop does nothing any more. */
 static inline void redis_server_signal(const struct redis_server *s, int signal_number) {
     int failed = kill(s->pid, signal_number);
     assert(!failed);
+    if (signal_number == SIGSTOP)
+        waitpid(s->pid, NULL, WUNTRACED);
 }
 
 static inline void redis_server_kill(struct redis_server *s) {
@@ -101,11 +104,13 @@ static inline void redis_server_kill(struct redis_server *s) {
 }
 
 static inline void redis_server_end(struct redis_server *s) {
-    char log_file[96];
+    static const char *const names[] = {"log", "socket", "nodes.conf", "dump.rdb"};
+    char file[96];
     redis_server_kill(s);
-    snprintf(log_file, sizeof(log_file), "%s/log", s->folder);
-    unlink(log_file);
-    unlink(s->socket);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        snprintf(file, sizeof(file), "%s/%s", s->folder, names[i]);
+        unlink(file);
+    }
     rmdir(s->folder);
 }
 

@@ -7,6 +7,7 @@
 
 #include "tests/unit/redis_testing.h"
 
+#include <netinet/in.h>
 #include <sys/resource.h>
 
 static void while_redis_is_away_calls_fail_at_once_and_subscriptions_survive(void **state) {
@@ -26,14 +27,14 @@ static void while_redis_is_away_calls_fail_at_once_and_subscriptions_survive(voi
     expect_result(0, 0, &attach_reply, BROKER_UNAVAILABLE);
     b->ops->presence(b, STR("news"), &p);
     expect_result(0, 0, &p.reply, BROKER_UNAVAILABLE);
-    assert_true(clock_now_ms() - start_ms < 500);
+    assert_true(clock_now_ms() - start_ms < slowly(500));
     assert_int_equal(counters_of(0)->dropped, 1);
 
     redis_server_start(&server);
     start_ms = clock_now_ms();
     wait_until_up(0);
     wait_until_up(1);
-    assert_true(clock_now_ms() - start_ms < 2000);
+    assert_true(clock_now_ms() - start_ms < BACK_MS);
     publish_ok(0, "news", "2");
     expect_msg(0, 0, MSG_PUBLICATION, "2");
     expect_msg(1, 1, MSG_PUBLICATION, "2");
@@ -49,15 +50,14 @@ static uint64_t cpu_ms(void) {
            (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
 }
 
-/* Three seconds are the subject here, not a guess. */
+/* A second is the subject here, not a guess. */
 static void while_redis_is_away_the_processor_rests(void **state) {
     (void)state;
     redis_server_kill(&server);
     WAIT_UNTIL(trouble_of(0));
     uint64_t before_ms = cpu_ms(), start_ms = clock_now_ms();
-    WAIT_UNTIL(clock_now_ms() - start_ms > 3000);
-    assert_true(cpu_ms() - before_ms <
-                600); /* of it our own waiting, 20 times that under valgrind */
+    WAIT_UNTIL(clock_now_ms() - start_ms > 1000);
+    assert_true(cpu_ms() - before_ms < slowly(200)); /* our own waiting is part of it */
     redis_server_start(&server);
     wait_until_up(0);
 }
@@ -131,18 +131,18 @@ static void a_frozen_redis_is_noticed_and_nobody_leaves(void **state) {
     uint64_t start_ms = clock_now_ms();
     send_text(0, "room", "1", &r);
     expect_result(0, 0, &r, BROKER_UNKNOWN);
-    assert_true(clock_now_ms() - start_ms <= BROKER_DEADLINE_MS);
+    assert_true(clock_now_ms() - start_ms <= IO_MS + slowly(400));
     WAIT_UNTIL(trouble_of(0) && trouble_of(1));
     uint64_t noticed_ms = clock_now_ms() - start_ms;
     print_message("frozen redis noticed after %llu ms\n", (unsigned long long)noticed_ms);
-    assert_true(noticed_ms < 4000);
-    WAIT_UNTIL(clock_now_ms() - start_ms > 5000);
+    assert_true(noticed_ms < IO_MS + slowly(1000));
+    WAIT_UNTIL(clock_now_ms() - start_ms > 12 * BEAT_MS); /* a node would be gone by now */
     redis_server_signal(&server, SIGCONT);
     start_ms = clock_now_ms();
     wait_until_up(0);
     wait_until_up(1);
     print_message("there again after %llu ms\n", (unsigned long long)(clock_now_ms() - start_ms));
-    assert_true(clock_now_ms() - start_ms < 2000);
+    assert_true(clock_now_ms() - start_ms < BACK_MS);
     publish_ok(0, "room", "2");
     for (;;) { /* the first one may have been done or not; a join or leave must not come */
         struct msg *m = next_msg(1, 0);
@@ -197,7 +197,7 @@ static void stop_answers_every_open_call(void **state) {
     }
     uint64_t start_ms = clock_now_ms();
     b->ops->stop(b);
-    assert_true(clock_now_ms() - start_ms < 2000);
+    assert_true(clock_now_ms() - start_ms < BACK_MS);
     for (int i = 0; i < COUNT; i++)
         expect_result(0, 0, &replies[i], BROKER_UNKNOWN);
     for (int i = 0; i < 2 * COUNT; i++)
@@ -301,11 +301,18 @@ static int start_guarded(void **state) {
         /* may do everything with our names */
         "--user", "limited", "on", ">secret", "~carillon:1:test:*", "&carillon:1:test:*", "+@all",
         /* not with ours */
-        "--user", "stranger", "on", ">secret", "~other:*", "&other:*", "+@all"};
+        "--user", "stranger", "on", ">secret", "~other:*", "&other:*", "+@all",
+        /* with any password */
+        "--user", "open", "on", "nopass", "~carillon:1:test:*", "&carillon:1:test:*", "+@all"};
     node_count = 0;
     memcpy(server.options, options, sizeof(options));
     redis_server_start(&server);
     return 0;
+}
+
+static bool has_trouble(uint32_t node, const char *words) {
+    const char *trouble = trouble_of(node);
+    return trouble && !strcmp(trouble, words);
 }
 
 static void add_node(const char *user, const char *password) {
@@ -319,17 +326,18 @@ static void a_wrong_or_missing_password_is_said_in_clear_words(void **state) {
     add_node(NULL, "wrong");
     add_node(NULL, NULL);
     add_node("stranger", "secret");
-    WAIT_UNTIL(!strcmp(trouble_of(0), "redis refuses the user name or the password"));
-    WAIT_UNTIL(!strcmp(trouble_of(1), "redis wants a password"));
-    WAIT_UNTIL(!strcmp(trouble_of(2), "the user lacks a permission in redis"));
+    WAIT_UNTIL(has_trouble(0, "redis refuses the user name or the password"));
+    WAIT_UNTIL(has_trouble(1, "redis wants a password"));
+    WAIT_UNTIL(has_trouble(2, "the user lacks a permission in redis"));
 }
 
 static void the_right_user_works_with_access_to_our_names_only(void **state) {
     (void)state;
     add_node("limited", "secret");
     add_node("", "right");
-    wait_until_up(0);
-    wait_until_up(1);
+    add_node("open", NULL);
+    for (uint32_t i = 0; i < node_count; i++)
+        wait_until_up(i);
     listen_on(0, 0, "news");
     publish_ok(1, "news", "1");
     publish_ok(0, "news", "2");
@@ -340,12 +348,75 @@ static void the_right_user_works_with_access_to_our_names_only(void **state) {
     stop_listening(0, 0, "news");
 }
 
+/* Starts a server with two options and a node that cannot be up. */
+static void expect_trouble(const char *option, const char *value, uint32_t db, const char *words) {
+    node_count = 0;
+    server.options[0] = option;
+    server.options[1] = value;
+    redis_server_start(&server);
+    broker_db = db;
+    add_node(NULL, NULL);
+    WAIT_UNTIL(has_trouble(0, words));
+}
+
+static int start_nothing(void **state) {
+    (void)state;
+    return 0;
+}
+
+static void a_database_that_does_not_exist_is_said_in_clear_words(void **state) {
+    (void)state;
+    expect_trouble("--databases", "4", 4, "redis has no database of this number");
+}
+
+static uint32_t free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, n), 0);
+    getsockname(fd, (struct sockaddr *)&address, &n);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+/* Also one without a port for clients has one for its bus. */
+static void a_cluster_is_said_in_clear_words(void **state) {
+    (void)state;
+    char port[8];
+    snprintf(port, sizeof(port), "%u", free_port());
+    const char *const bus[] = {"--bind", "127.0.0.1", "--cluster-port", port};
+    memcpy(server.options + 2, bus, sizeof(bus));
+    expect_trouble("--cluster-enabled", "yes", 0,
+                   "this redis is a cluster, which is not supported");
+    redis_server_do(&server, "CLUSTER ADDSLOTSRANGE 0 8000");
+    WAIT_UNTIL(has_trouble(0, "this redis is a cluster, which is not supported"));
+}
+
+static void a_redis_that_is_loading_its_data_is_waited_for(void **state) {
+    static const char *const slow[] = {"--key-load-delay", "20000",
+                                       "--loading-process-events-interval-bytes", "1024"};
+    char value[2048];
+    (void)state;
+    memset(value, 'x', sizeof(value));
+    redis_server_do(&server, "CONFIG SET rdbcompression no");
+    for (int i = 0; i < 50; i++)
+        redis_server_do(&server, "SET foreign:%d %b", i, value, sizeof(value));
+    redis_server_do(&server, "SAVE");
+    redis_server_kill(&server);
+    WAIT_UNTIL(trouble_of(0));
+    memcpy(server.options, slow, sizeof(slow));
+    redis_server_start(&server);
+    WAIT_UNTIL(has_trouble(0, "redis is loading its data"));
+    wait_until_up(0);
+    publish_ok(0, "news", "1");
+}
+
 static void a_replica_is_not_used(void **state) {
     (void)state;
     redis_server_do(&server, "REPLICAOF 127.0.0.1 1");
     WAIT_UNTIL(trouble_of(0));
-    WAIT_UNTIL(!strcmp(trouble_of(0), "this redis is a read-only replica") ||
-               !strcmp(trouble_of(0), "this redis is a replica without its master"));
+    WAIT_UNTIL(has_trouble(0, "this redis is a read-only replica") ||
+               has_trouble(0, "this redis is a replica without its master"));
     redis_server_do(&server, "REPLICAOF NO ONE");
     wait_until_up(0);
 }
@@ -355,8 +426,8 @@ static void a_redis_that_was_never_there_is_waited_for(void **state) {
     redis_server_kill(&server);
     stop_node(0);
     start_node(0);
-    WAIT_UNTIL(!strcmp(trouble_of(0), "the socket of redis does not exist") ||
-               !strcmp(trouble_of(0), "redis refuses connections"));
+    WAIT_UNTIL(has_trouble(0, "the socket of redis does not exist") ||
+               has_trouble(0, "redis refuses connections"));
     redis_server_start(&server);
     wait_until_up(0);
 }
@@ -374,6 +445,9 @@ int main(void) {
         REDIS_TEST(ten_thousand_channels_are_subscribed_again, 1),
         REDIS_TEST(a_wrong_or_missing_password_is_said_in_clear_words, guarded),
         REDIS_TEST(the_right_user_works_with_access_to_our_names_only, guarded),
+        REDIS_TEST(a_database_that_does_not_exist_is_said_in_clear_words, nothing),
+        REDIS_TEST(a_cluster_is_said_in_clear_words, nothing),
+        REDIS_TEST(a_redis_that_is_loading_its_data_is_waited_for, 1),
         REDIS_TEST(a_replica_is_not_used, 1),
         REDIS_TEST(a_redis_that_was_never_there_is_waited_for, 1),
     };

@@ -85,7 +85,7 @@ static void members_of_a_silent_node_leave_once_and_come_back_with_it(void **sta
     uint64_t left_ms = clock_now_ms() - start_ms;
     expect_ghosts(1, MSG_LEAVE);
     print_message("a frozen node's members left after %llu ms\n", (unsigned long long)left_ms);
-    assert_in_range(left_ms, 9000, 13000);
+    assert_in_range(left_ms, 9 * BEAT_MS, 13 * BEAT_MS);
     expect_silence("ghosts");
     expect_counts(1, "ghosts", 0, 0);
 
@@ -101,7 +101,7 @@ static void members_of_a_silent_node_leave_once_and_come_back_with_it(void **sta
     left_ms = clock_now_ms() - start_ms;
     expect_ghosts(1, MSG_LEAVE);
     print_message("a killed node's members left after %llu ms\n", (unsigned long long)left_ms);
-    assert_in_range(left_ms, 9000, 13000);
+    assert_in_range(left_ms, 9 * BEAT_MS, 13 * BEAT_MS);
     expect_silence("ghosts");
     WAIT_UNTIL(redis_server_do(&server, "HLEN " TEST_BASE "nodes") == 2);
     stop_all_listening("ghosts");
@@ -131,20 +131,35 @@ static void a_redis_that_forgot_everything_makes_nobody_leave(void **state) {
     stop_all_listening("room");
 }
 
-static void what_changed_while_redis_was_away_is_made_good(void **state) {
-    (void)state;
+static void freeze(void) {
+    redis_server_signal(&server, SIGSTOP);
+}
+
+static void thaw(void) {
+    redis_server_signal(&server, SIGCONT);
+}
+
+static void kill_redis(void) {
+    redis_server_kill(&server);
+}
+
+static void start_redis(void) {
+    redis_server_start(&server);
+}
+
+static void change_while_away(void (*go_away)(void), void (*come_back)(void)) {
     listen_on(1, 0, "room");
     join_as(0, "room", "stays", "u", KEEP_ANNOUNCE);
     join_as(0, "room", "goes", "u", KEEP_ANNOUNCE);
     expect_msg(1, 0, MSG_JOIN, "stays");
     expect_msg(1, 0, MSG_JOIN, "goes");
-    redis_server_signal(&server, SIGSTOP);
+    go_away();
     WAIT_UNTIL(trouble_of(0) && trouble_of(1));
     leave_as(0, "room", "goes", "u", KEEP_ANNOUNCE);
     join_as(0, "room", "comes", "u", KEEP_ANNOUNCE);
     join_as(0, "room", "flits", "u", KEEP_ANNOUNCE);
     leave_as(0, "room", "flits", "u", KEEP_ANNOUNCE);
-    redis_server_signal(&server, SIGCONT);
+    come_back();
     unsigned seen = 0;
     for (int i = 0; i < 2; i++) {
         struct msg *m = next_msg(1, 0);
@@ -155,7 +170,47 @@ static void what_changed_while_redis_was_away_is_made_good(void **state) {
     }
     assert_int_equal(seen, 1u << MSG_JOIN | 1u << MSG_LEAVE);
     expect_counts(1, "room", 2, 1);
+    publish_ok(0, "room", "\"silence\"");
+    expect_msg(1, 0, MSG_PUBLICATION, "\"silence\"");
     stop_listening(1, 0, "room");
+}
+
+static void what_changed_while_redis_was_away_is_made_good(void **state) {
+    (void)state;
+    change_while_away(freeze, thaw);
+}
+
+static void so_it_is_when_redis_comes_back_without_its_data(void **state) {
+    (void)state;
+    change_while_away(kill_redis, start_redis);
+}
+
+/* Many are being entered again: one that leaves meanwhile was known to be there. */
+static void who_leaves_while_all_are_entered_again_is_announced(void **state) {
+    enum { MANY = 3000 };
+    char client[16];
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(client, sizeof(client), "%d", i);
+        join_as(0, "crowd", client, "u", MEMBER_KEEP);
+    }
+    listen_on(1, 0, "room");
+    join_as(0, "room", "goes", "u", KEEP_ANNOUNCE);
+    expect_msg(1, 0, MSG_JOIN, "goes");
+    redis_server_kill(&server);
+    WAIT_UNTIL(trouble_of(0) && trouble_of(1));
+    redis_server_start(&server);
+    wait_until_up(0);
+    wait_until_up(1);
+    leave_as(0, "room", "goes", "u", KEEP_ANNOUNCE);
+    expect_msg(1, 0, MSG_LEAVE, "goes");
+    WAIT_UNTIL(are_counts(1, "crowd", MANY));
+    stop_listening(1, 0, "room");
+    for (int i = 0; i < MANY; i++) {
+        snprintf(client, sizeof(client), "%d", i);
+        leave_as(0, "crowd", client, "u", MEMBER_KEEP);
+    }
+    WAIT_UNTIL(are_counts(1, "crowd", 0));
 }
 
 static void a_redis_that_forgets_scripts_confuses_no_order(void **state) {
@@ -223,6 +278,24 @@ static void foreign_things_under_our_keys_are_counted_and_left_alone(void **stat
     assert_null(trouble_of(0));
 }
 
+static void a_foreign_registry_of_nodes_does_not_stop_messages(void **state) {
+    (void)state;
+    listen_on(0, 0, "news");
+    redis_server_do(&server, "DEL " TEST_BASE "nodes");
+    redis_server_do(&server, "SET " TEST_BASE "nodes x");
+    WAIT_UNTIL(counters_of(0)->garbage > 1);
+    publish_ok(0, "news", "1");
+    expect_msg(0, 0, MSG_PUBLICATION, "1");
+    assert_null(trouble_of(0));
+    redis_server_do(&server, "DEL " TEST_BASE "nodes");
+    join_as(0, "news", "c1", "ann", KEEP_ANNOUNCE);
+    expect_msg(0, 0, MSG_JOIN, "c1");
+    WAIT_UNTIL(redis_server_do(&server, "HEXISTS " TEST_BASE "nodes node-0") == 1);
+    expect_counts(0, "news", 1, 1);
+    assert_int_equal(counters_of(0)->reconnects, 0);
+    stop_listening(0, 0, "news");
+}
+
 static void when_redis_does_not_write_messages_go_on(void **state) {
     (void)state;
     listen_on(0, 0, "news");
@@ -234,7 +307,7 @@ static void when_redis_does_not_write_messages_go_on(void **state) {
     do {
         publish_ok(0, "news", "1");
         expect_msg(0, 0, MSG_PUBLICATION, "1");
-    } while (clock_now_ms() - start_ms < 2500); /* some beats long */
+    } while (clock_now_ms() - start_ms < 3 * BEAT_MS);
     assert_null(trouble_of(0));
     assert_int_equal(counters_of(0)->reconnects, 0);
     redis_server_do(&server, "CONFIG SET maxmemory 0");
@@ -243,15 +316,37 @@ static void when_redis_does_not_write_messages_go_on(void **state) {
     stop_listening(0, 0, "news");
 }
 
+static void who_left_meanwhile_is_taken_out_when_redis_writes_again(void **state) {
+    (void)state;
+    listen_on(1, 0, "room");
+    join_as(0, "room", "goes", "u", KEEP_ANNOUNCE);
+    expect_msg(1, 0, MSG_JOIN, "goes");
+    redis_server_do(&server, "CONFIG SET maxmemory 1");
+    freeze();
+    WAIT_UNTIL(trouble_of(0) && trouble_of(1));
+    leave_as(0, "room", "goes", "u", KEEP_ANNOUNCE);
+    thaw();
+    wait_until_up(0);
+    wait_until_up(1);
+    redis_server_do(&server, "CONFIG SET maxmemory 0");
+    expect_msg(1, 0, MSG_LEAVE, "goes");
+    expect_counts(1, "room", 0, 0);
+    stop_listening(1, 0, "room");
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         REDIS_TEST(members_of_a_silent_node_leave_once_and_come_back_with_it, 2),
         REDIS_TEST(a_redis_that_forgot_everything_makes_nobody_leave, 2),
         REDIS_TEST(what_changed_while_redis_was_away_is_made_good, 2),
+        REDIS_TEST(so_it_is_when_redis_comes_back_without_its_data, 2),
+        REDIS_TEST(who_leaves_while_all_are_entered_again_is_announced, 2),
         REDIS_TEST(a_redis_that_forgets_scripts_confuses_no_order, 2),
         REDIS_TEST(a_node_that_stops_takes_its_members_with_it, 2),
         REDIS_TEST(foreign_things_under_our_keys_are_counted_and_left_alone, 1),
+        REDIS_TEST(a_foreign_registry_of_nodes_does_not_stop_messages, 1),
         REDIS_TEST(when_redis_does_not_write_messages_go_on, 1),
+        REDIS_TEST(who_left_meanwhile_is_taken_out_when_redis_writes_again, 2),
     };
     program = argv[0];
     if (argc == 3 && !strcmp(argv[1], "node"))

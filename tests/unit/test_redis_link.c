@@ -373,6 +373,42 @@ static void a_host_is_found_by_number_and_by_name(void **state) {
     }
 }
 
+static void add_address(uint32_t port) {
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                  .sin_port = htons((uint16_t)port)};
+    uint32_t i = hooked_link->addresses.count++;
+    memcpy(&hooked_link->addresses.items[i].address, &address, sizeof(address));
+    hooked_link->addresses.items[i].size_bytes = sizeof(address);
+}
+
+/* The kernel drops what comes for a listener whose queue is full. */
+static void an_address_that_swallows_everything_leaves_time_for_the_next(void **state) {
+    int fillers[4];
+    (void)state;
+    add_address(listen_on_tcp());
+    int silent = listener;
+    listen(silent, 0);
+    for (int i = 0; i < 4; i++) {
+        fillers[i] = redis_socket_connect(&hooked_link->addresses, 0);
+        assert_true(fillers[i] >= 0);
+    }
+    listener = -1;
+    add_address(listen_on_tcp());
+    PLAY(false, {3 * PING_BYTES, "+PONG\r\n-ERR x\r\n:1\r\n"});
+    when_connected = send_abc;
+    hooked_link->options.connect_timeout_ms = 4 * CONNECT_TIMEOUT_MS;
+    hooked_link->connect_deadline_ms = clock_now_ms() + 4 * (uint64_t)CONNECT_TIMEOUT_MS;
+    try_addresses(hooked_link, 0);
+    redis_loop_run(loop);
+    assert_int_equal(connected_count, 1);
+    end_play();
+    assert_string_equal(answers, "a!c");
+    for (int i = 0; i < 4; i++)
+        close(fillers[i]);
+    close(silent);
+}
+
 static void a_name_nobody_knows_is_told(void **state) {
     (void)state;
     make_link((struct redis_target){.host = "no-such-host.invalid", .port = 1});
@@ -427,6 +463,7 @@ int main(void) {
         LINK_TEST(no_server_is_told_with_its_reason),
         LINK_TEST(a_path_that_is_too_long_finds_nothing),
         LINK_TEST(a_host_is_found_by_number_and_by_name),
+        LINK_TEST(an_address_that_swallows_everything_leaves_time_for_the_next),
         LINK_TEST(a_name_nobody_knows_is_told),
         LINK_TEST(what_is_unsent_is_bounded),
         cmocka_unit_test(commands_are_made_of_any_bytes),

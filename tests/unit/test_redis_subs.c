@@ -159,7 +159,7 @@ static int start(void **state) {
     memset(workers, 0, sizeof(workers));
     memset(has_channel, 0, sizeof(has_channel));
     mailbox_init(&box, SIZE_MAX, no_wake, NULL);
-    redis_shared_init(&shared, "test", "me");
+    redis_shared_init(&shared, "test", "me", 0);
     redis_subs_init(&subs, &shared, NULL);
     connect_link();
     return 0;
