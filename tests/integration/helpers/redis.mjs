@@ -75,7 +75,7 @@ class RedisServer {
   async kill() {
     const ended = once(this.#child, 'exit');
     this.#child.kill('SIGKILL');
-    await ended;
+    await within(5000, ended, 'redis-server to end');
   }
 
   abandon() {
