@@ -131,11 +131,20 @@ void presence_each(const struct presence *p, void (*visit)(struct msg *member, v
     }
 }
 
+/* Not from the first bucket again for each: that would look at all the empty ones before it. The
+ * map shrinks meanwhile, which may hide some: until none is left. */
+static void free_members(struct presence *p, struct channel *c) {
+    while (c->members.count > 0)
+        for (struct map_node *m = map_next(&c->members, NULL), *next; m; m = next) {
+            next = map_next(&c->members, m);
+            remove_member(p, c, list_entry(m, struct member, node));
+        }
+}
+
 void presence_fini(struct presence *p) {
     for (struct map_node *n; (n = map_next(&p->channels, NULL));) {
         struct channel *c = list_entry(n, struct channel, node);
-        for (struct map_node *m; (m = map_next(&c->members, NULL));)
-            remove_member(p, c, list_entry(m, struct member, node));
+        free_members(p, c);
         free_channel(p, c);
     }
     map_fini(&p->channels);
