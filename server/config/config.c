@@ -2,8 +2,8 @@
  *
  * The parts: config_options (our table), config_foreign (Centrifugo's other options), config_value
  * and config_checks (from text to fields), config_loader (one setting), config_file, config_env and
- * config_args (the sources), config_finish (checks between options), config_cli and config_doc
- * (what is printed).
+ * config_args (the sources), config_finish and config_channels (checks between options), config_cli
+ * and config_doc (what is printed).
  *
  * Problems go to stderr as plain lines, because nobody knows yet how to log. Warnings belong to a
  * server that runs: they go through the log, in its format.

@@ -65,13 +65,18 @@ struct config {
     uint32_t client_connection_rate_limit; /* accepted per second and node; 0: no limit */
     uint32_t client_presence_update_interval_ms;
     bool client_connect_include_server_time;
+    uint32_t client_channel_position_check_delay_ms;
+    uint32_t client_history_max_publication_limit;  /* of one history command; 0: no limit */
+    uint32_t client_recovery_max_publication_limit; /* of one recovery; 0: no limit */
+    bool
+        client_personal_channel_single_connection; /* client.subscribe_to_user_personal_channel.* */
     /* own: token buckets per connection; rate 0 = no limit, burst 0 became twice the rate */
     uint32_t client_command_rate_limit; /* client.command_rate_limit: commands/s */
     uint32_t client_command_rate_burst; /* client.command_rate_burst */
     uint32_t client_bytes_rate_limit;   /* client.bytes_rate_limit: bytes/s received */
     uint32_t client_bytes_rate_burst;   /* client.bytes_rate_burst */
 
-    struct rules rules; /* channel.*, and client.insecure */
+    struct rules rules; /* channel.*, client.insecure, and the other options of personal channels */
 
     bool http_api_disabled;
     char *http_api_handler_prefix; /* "/api" */

@@ -17,20 +17,12 @@
 #define WORKERS_MAX 64
 #define HMAC_KEY_BYTES_MIN 32
 
-/* Who set an option last. */
-static const char *source_of(const struct config_loader *l, const char *option) {
-    for (size_t i = l->used.count; i > 0; i--)
-        if (!strcmp(l->used.items[i - 1].option, option))
-            return l->used.items[i - 1].source;
-    return "default";
-}
-
 static void refuse(struct config_loader *l, const char *option, const char *what) {
-    config_loader_problem(l, source_of(l, option), option, "%s", what);
+    config_loader_problem(l, config_loader_source(l, option), option, "%s", what);
 }
 
 static void warn(struct config_loader *l, const char *option, const char *what) {
-    config_loader_warn(l, source_of(l, option), option, "%s", what);
+    config_loader_warn(l, config_loader_source(l, option), option, "%s", what);
 }
 
 /* ---- computed values ---- */
@@ -130,7 +122,7 @@ static void check_prefixes(struct config_loader *l) {
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         for (size_t j = 0; j < i; j++)
             if (all[i].is_served && all[j].is_served && !strcmp(all[i].prefix, all[j].prefix))
-                config_loader_problem(l, source_of(l, all[i].option), all[i].option,
+                config_loader_problem(l, config_loader_source(l, all[i].option), all[i].option,
                                       "is the same path as %s", all[j].option);
 }
 
@@ -147,7 +139,7 @@ static void check_boundaries(struct config_loader *l) {
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         for (size_t j = 0; j < i; j++)
             if (*all[i].text && !strcmp(all[i].text, all[j].text))
-                config_loader_problem(l, source_of(l, all[i].option), all[i].option,
+                config_loader_problem(l, config_loader_source(l, all[i].option), all[i].option,
                                       "is the same as %s", all[j].option);
 }
 
@@ -201,4 +193,5 @@ void config_loader_finish(struct config_loader *l) {
     check_boundaries(l);
     check_namespaces(l);
     check_redis(l);
+    config_loader_channels(l);
 }

@@ -10,7 +10,6 @@
 #define HARMLESS FOREIGN_HARMLESS
 #define GUARD FOREIGN_GUARD
 
-#define NO_HISTORY "history is not kept yet"
 #define NO_MAP "map subscriptions are not supported"
 #define NO_POLL "shared poll subscriptions are not supported"
 #define NO_COMPRESSION "messages are not compressed"
@@ -75,7 +74,7 @@ static const struct foreign engine_rows[] = {
     {"sentinel_master_name", FOREIGN_TEXT, HARMLESS, "", "Sentinel is not asked"},
     {"sentinel_client_name", FOREIGN_TEXT, HARMLESS, "", "Sentinel is not asked"},
     {"replica_client.enabled", FOREIGN_BOOL, HARMLESS, "", "replicas are not read"},
-    {"history_use_lists", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
+    {"history_use_lists", FOREIGN_BOOL, HARMLESS, "", "the layout in Redis is our own"},
     {"presence_ttl", FOREIGN_DURATION, HARMLESS, "60s", "presence entries have a fixed life time"},
     {"presence_hash_field_ttl", FOREIGN_BOOL, HARMLESS, "", "the layout in Redis is our own"},
     {"presence_user_mapping", FOREIGN_BOOL, HARMLESS, "", "the layout in Redis is our own"},
@@ -86,22 +85,14 @@ static const struct foreign client_rows[] = {
     {"expired_sub_close_delay", FOREIGN_DURATION, HARMLESS, "25s",
      "subscription tokens are not accepted yet"},
     {"concurrency", FOREIGN_INT, HARMLESS, "", "commands of one connection run one by one"},
-    {"channel_position_check_delay", FOREIGN_DURATION, HARMLESS, "40s", NO_HISTORY},
-    {"channel_position_max_time_lag", FOREIGN_DURATION, HARMLESS, "", NO_HISTORY},
+    {"channel_position_max_time_lag", FOREIGN_DURATION, HARMLESS, "",
+     "only client.channel_position_check_delay counts"},
     {"user_connection_limit", FOREIGN_INT, GUARD, "",
      "one user could open any number of connections"},
-    {"history_max_publication_limit", FOREIGN_INT, HARMLESS, "300", NO_HISTORY},
-    {"recovery_max_publication_limit", FOREIGN_INT, HARMLESS, "300", NO_HISTORY},
     {"insecure_skip_token_signature_verify", FOREIGN_BOOL, HARMLESS, "",
      "signatures are always verified"},
     {"user_id_http_header", FOREIGN_TEXT, GUARD, "",
      "users named by that header would be taken for anonymous"},
-    {"subscribe_to_user_personal_channel.enabled", FOREIGN_BOOL, HARMLESS, "",
-     "users are not subscribed to a personal channel"},
-    {"subscribe_to_user_personal_channel.personal_channel_namespace", FOREIGN_TEXT, HARMLESS, "",
-     "users are not subscribed to a personal channel"},
-    {"subscribe_to_user_personal_channel.single_connection", FOREIGN_BOOL, GUARD, "",
-     "one user could keep several connections"},
     {"connect_code_to_unidirectional_disconnect.enabled", FOREIGN_BOOL, HARMLESS, "", NO_UNI},
     {"connect_code_to_unidirectional_disconnect.transforms", FOREIGN_SECTION, HARMLESS, "", NO_UNI},
     {.name = NULL},
@@ -186,34 +177,10 @@ static const struct foreign rpc_general_rows[] = {
     {.name = NULL},
 };
 
-static const struct foreign channel_rows[] = {
-    {"history_meta_ttl", FOREIGN_DURATION, HARMLESS, "720h", NO_HISTORY},
-    {"publication_data_format", FOREIGN_TEXT, GUARD, "|json",
-     "payloads are checked as JSON, nothing else"},
-    {.name = NULL},
-};
-
 static const struct foreign namespace_rows[] = {
     {"map_clients_presence_channel_prefix", FOREIGN_TEXT, HARMLESS, "", NO_MAP},
     {"map_users_presence_channel_prefix", FOREIGN_TEXT, HARMLESS, "", NO_MAP},
-    {"history_size", FOREIGN_INT, HARMLESS, "", NO_HISTORY},
-    {"history_ttl", FOREIGN_DURATION, HARMLESS, "", NO_HISTORY},
-    {"history_meta_ttl", FOREIGN_DURATION, HARMLESS, "", NO_HISTORY},
-    {"force_positioning", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"allow_positioning", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"force_recovery", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"allow_recovery", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"force_recovery_mode", FOREIGN_TEXT, HARMLESS, "", NO_HISTORY},
-    {"auto_cache_recover", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"allowed_delta_types", FOREIGN_LIST, HARMLESS, "", "whole messages are sent, not deltas"},
     {"allow_tags_filter", FOREIGN_BOOL, HARMLESS, "", "filters of clients are refused"},
-    {"delta_publish", FOREIGN_BOOL, HARMLESS, "", "whole messages are sent, not deltas"},
-    {"allow_history_for_anonymous", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"allow_history_for_subscriber", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"allow_history_for_client", FOREIGN_BOOL, HARMLESS, "", NO_HISTORY},
-    {"channel_regex", FOREIGN_TEXT, GUARD, "", "channels of any name would be allowed"},
-    {"publication_data_format", FOREIGN_TEXT, GUARD, "|json",
-     "payloads are checked as JSON, nothing else"},
     {"subscribe_proxy_enabled", FOREIGN_BOOL, GUARD, "", NO_PROXY " who may subscribe"},
     {"subscribe_proxy_name", FOREIGN_TEXT, HARMLESS, "|default", NO_PROXY},
     {"publish_proxy_enabled", FOREIGN_BOOL, GUARD, "", NO_PROXY " who may publish what"},
@@ -319,7 +286,6 @@ const struct foreign_group config_foreign_groups[] = {
     {"client.proxy.connect.", proxy_rows, CONNECT_PROXY, false},
     {"client.proxy.refresh.", switch_rows, NO_PROXY " who may stay", false},
     {"client.proxy.refresh.", proxy_rows, NO_PROXY " who may stay", false},
-    {"channel.", channel_rows, NULL, false},
     {"channel.without_namespace.", namespace_rows, NULL, false},
     {"channel.namespaces[].", namespace_rows, NULL, false},
     {"channel.proxy.subscribe.", proxy_rows, NO_PROXY " who may subscribe", false},

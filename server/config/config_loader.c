@@ -8,6 +8,7 @@
  */
 #include "server/config/config_loader.h"
 
+#include "channels/pattern.h"
 #include "server/base/mem.h"
 #include "server/config/config_foreign.h"
 #include "server/config/config_names.h"
@@ -91,6 +92,13 @@ void config_loader_problem(struct config_loader *l, const char *source, const ch
     va_start(args, format);
     add_note_va(&l->problems, source, option, format, args);
     va_end(args);
+}
+
+const char *config_loader_source(const struct config_loader *l, const char *option) {
+    for (size_t i = l->used.count; i > 0; i--)
+        if (!strcmp(l->used.items[i - 1].option, option))
+            return l->used.items[i - 1].source;
+    return "default";
 }
 
 /* ---- paths ---- */
@@ -258,9 +266,14 @@ static void take_list(struct config_loader *l, const char *source, struct buf *p
     }
 }
 
+static void clear_channel_options(struct channel_options *o, const struct option *list) {
+    pattern_destroy(o->pattern);
+    config_options_clear(list, o);
+}
+
 static void free_namespaces(struct rules *r) {
     for (uint32_t i = 0; i < r->namespace_count; i++)
-        config_options_clear(config_channel_options, &r->namespaces[i]);
+        clear_channel_options(&r->namespaces[i], config_channel_options);
     mem_free(r->namespaces);
     r->namespaces = NULL;
     r->namespace_count = 0;
@@ -383,7 +396,7 @@ void config_destroy(struct config *c) {
     if (!c)
         return;
     free_namespaces(&c->rules);
-    config_options_clear(config_channel_options, &c->rules.without_namespace);
+    clear_channel_options(&c->rules.without_namespace, config_channel_options + 1);
     config_options_clear(config_options, c);
     mem_free(c->engine_redis_host);
     mem_free(c);

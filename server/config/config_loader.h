@@ -79,6 +79,12 @@ void config_args_fini(struct config_args *args);
 /* Checks between options, and values that are computed. config_finish.c */
 void config_loader_finish(struct config_loader *l);
 
+/* The part of it that is about channels. config_channels.c */
+void config_loader_channels(struct config_loader *l);
+
+/* Who set an option last, or "default". */
+const char *config_loader_source(const struct config_loader *l, const char *option);
+
 /* All sources in their order; the result is l->config, if there are no l->problems. */
 void config_loader_run(struct config_loader *l, const struct config_args *args,
                        char **environ_list);

@@ -23,10 +23,12 @@
 #define SECOND 1000u
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
+#define YEAR (UINT64_C(8760) * HOUR)
 #define KIB 1024u
 #define MIB (1024 * KIB)
 
 #define TEXT_BYTES 4096u
+#define PERSONAL "client.subscribe_to_user_personal_channel."
 #define PREFIX_BYTES 200u
 
 const struct option config_options[] = {
@@ -114,6 +116,21 @@ const struct option config_options[] = {
      1 * SECOND, 1 * HOUR, "27s", .text = "Time between refreshes of presence entries."},
     {"client.connect_include_server_time", OPTION_BOOL, AT(client_connect_include_server_time), 0,
      0, "false", .text = "The connect reply carries the server's time."},
+    {"client.channel_position_check_delay", OPTION_DURATION,
+     AT(client_channel_position_check_delay_ms), 100, 24 * HOUR, "40s",
+     .text = "Time after the last publication before the position of a subscriber is checked."},
+    {"client.history_max_publication_limit", OPTION_COUNT, AT(client_history_max_publication_limit),
+     0, 1000000, "300",
+     .text = "Publications a client gets from one history command; 0 = no limit."},
+    {"client.recovery_max_publication_limit", OPTION_COUNT,
+     AT(client_recovery_max_publication_limit), 0, 1000000, "300",
+     .text = "Missed publications that can be recovered at once; 0 = no limit."},
+    {PERSONAL "enabled", OPTION_BOOL, AT(rules.has_personal_channels), 0, 0, "false",
+     .text = "Subscribes every user to a channel of their own: `#USER` or `NAMESPACE:#USER`."},
+    {PERSONAL "personal_channel_namespace", OPTION_TEXT, AT(rules.personal_namespace), 0, 100, "",
+     .text = "Namespace of these channels; empty = none.", .check = config_check_namespace},
+    {PERSONAL "single_connection", OPTION_BOOL, AT(client_personal_channel_single_connection), 0, 0,
+     "false", .text = "A user's new connection closes the older ones; needs `presence` there."},
     {"client.command_rate_limit", OPTION_COUNT, AT(client_command_rate_limit), 0, 1000000, "0",
      .text = "Commands per second of one connection; 0 = no limit.", .flags = OPTION_OWN},
     {"client.command_rate_burst", OPTION_COUNT, AT(client_command_rate_burst), 0, 2000000, "0",
@@ -139,6 +156,10 @@ const struct option config_options[] = {
     {"channel.user_separator", OPTION_TEXT, AT(rules.user_separator), 0, 8, ",",
      .text = "Separates the users in that list; empty = one user only.",
      .check = config_check_boundary},
+    {"channel.history_meta_ttl", OPTION_SECONDS, AT(rules.history_meta_ttl_s), SECOND, 10 * YEAR,
+     "720h", .text = "How long offset and epoch of a channel are kept after its last publication."},
+    {"channel.publication_data_format", OPTION_WORD, AT(rules.publication_data_format), 0, 0, "",
+     .text = "Payloads are JSON, whatever this says.", .words = " json"},
 
     {"http_api.disabled", OPTION_BOOL, AT(http_api_disabled), 0, 0, "false",
      .text = "No publish API at all."},
@@ -199,6 +220,8 @@ const struct option config_options[] = {
 
 #define CHANNEL_BOOL(field, description)                                                           \
     { #field, OPTION_BOOL, NS(field), 0, 0, "false", .text = (description) }
+#define CHANNEL_OWN_BOOL(field, description)                                                       \
+    { #field, OPTION_BOOL, NS(field), 0, 0, "false", .text = (description), .flags = OPTION_OWN }
 
 const struct option config_channel_options[] = {
     {"name", OPTION_TEXT, NS(name), 2, 100, "",
@@ -206,6 +229,41 @@ const struct option config_channel_options[] = {
     CHANNEL_BOOL(presence, "Keeps who is in a channel."),
     CHANNEL_BOOL(join_leave, "Members that ask for it hear who joins and leaves."),
     CHANNEL_BOOL(force_push_join_leave, "All members hear it without asking."),
+    {"join_leave_max_members", OPTION_COUNT, NS(join_leave_max_members), 0, 10000000, "0",
+     .text = "Joins and leaves are not announced in a channel with more members; 0 = no limit.",
+     .flags = OPTION_OWN},
+    {"join_leave_interval", OPTION_DURATION, NS(join_leave_interval_ms), 0, 1 * HOUR, "0",
+     .text = "Joins and leaves of a channel are announced together, at most so often; 0 = at once.",
+     .flags = OPTION_OWN},
+    {"history_size", OPTION_COUNT, NS(history_size), 0, 1000000, "0",
+     .text = "Publications a channel keeps; 0 = no history."},
+    {"history_ttl", OPTION_SECONDS, NS(history_ttl_s), 0, 10 * YEAR, "0",
+     .text = "How long they are kept; 0 = no history."},
+    {"history_meta_ttl", OPTION_SECONDS, NS(history_meta_ttl_s), 0, 10 * YEAR, "0",
+     .text = "How long offset and epoch are kept; 0 = as `channel.history_meta_ttl` says."},
+    CHANNEL_BOOL(force_positioning, "Subscribers are told when they missed a publication."),
+    CHANNEL_BOOL(allow_positioning, "Subscribers that ask for it are."),
+    CHANNEL_BOOL(force_recovery, "Who returns gets what was published meanwhile, from history."),
+    CHANNEL_BOOL(allow_recovery, "Who returns and asked for it does."),
+    {"force_recovery_mode", OPTION_WORD, NS(force_recovery_mode), 0, 0, "",
+     .text = "What is recovered: all that was missed, `stream` or empty, or only the newest, "
+             "`cache`.",
+     .words = " stream cache"},
+    CHANNEL_BOOL(auto_cache_recover,
+                 "Every new subscriber gets the newest publication; needs `force_recovery` and the "
+                 "mode `cache`."),
+    {"allowed_delta_types", OPTION_WORDS, NS(allowed_delta_types), 0, 0, "",
+     .text = "Subscribers that ask for it get differences instead of whole payloads.",
+     .words = "fossil"},
+    CHANNEL_BOOL(delta_publish, "Differences are made of all publications, not only where the API "
+                                "says `delta`."),
+    CHANNEL_OWN_BOOL(conflation,
+                     "A slow reader gets only the newest publication instead of being closed."),
+    {"channel_regex", OPTION_TEXT, NS(channel_regex), 0, 1000, "",
+     .text = "Names must match it, without their namespace; Go's syntax. Names with other than "
+             "ASCII characters need one."},
+    {"publication_data_format", OPTION_WORD, NS(publication_data_format), 0, 0, "",
+     .text = "Payloads are JSON, whatever this says.", .words = " json"},
     CHANNEL_BOOL(allow_subscribe_for_client, "Users may subscribe without a subscription token."),
     CHANNEL_BOOL(allow_subscribe_for_anonymous, "With the option above: so may anonymous clients."),
     CHANNEL_BOOL(allow_publish_for_client, "Users may publish."),
@@ -215,6 +273,10 @@ const struct option config_channel_options[] = {
     CHANNEL_BOOL(allow_presence_for_client, "Users may ask who is in a channel."),
     CHANNEL_BOOL(allow_presence_for_subscriber, "Users who are subscribed may ask."),
     CHANNEL_BOOL(allow_presence_for_anonymous,
+                 "With one of the two above: so may anonymous clients."),
+    CHANNEL_BOOL(allow_history_for_client, "Users may read history."),
+    CHANNEL_BOOL(allow_history_for_subscriber, "Users who are subscribed may."),
+    CHANNEL_BOOL(allow_history_for_anonymous,
                  "With one of the two above: so may anonymous clients."),
     CHANNEL_BOOL(allow_user_limited_channels,
                  "Names with the user boundary (`news#alice,bob`) are for the users they name, and "

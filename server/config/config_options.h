@@ -20,8 +20,10 @@ enum option_type {
     OPTION_COUNT,    /* uint32_t */
     OPTION_BYTES,    /* uint32_t, a size */
     OPTION_DURATION, /* uint32_t, milliseconds; written "1m30s" */
+    OPTION_SECONDS,  /* uint32_t, seconds; written like a duration, min and max in milliseconds */
     OPTION_TEXT,     /* char * */
     OPTION_WORD,     /* char *, one of .words */
+    OPTION_WORDS,    /* uint32_t, a list of some of .words: bit 0 is the first of them */
     OPTION_LIST,     /* struct config_strings */
 };
 
@@ -42,7 +44,7 @@ struct option {
     uint64_t min, max;  /* the number, the milliseconds, or the length of a text or list item */
     const char *preset; /* the default, as on the command line */
     const char *text;   /* for people */
-    const char *words;  /* OPTION_WORD: what is allowed, separated by spaces */
+    const char *words;  /* what is allowed, separated by spaces; " a b" allows empty, too */
     option_check_fn check;
     unsigned flags;
 };

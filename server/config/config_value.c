@@ -69,6 +69,8 @@ void option_clear(void *base, const struct option *o) {
     case OPTION_COUNT:
     case OPTION_BYTES:
     case OPTION_DURATION:
+    case OPTION_SECONDS:
+    case OPTION_WORDS:
         *(uint32_t *)field(o, base) = 0;
         break;
     case OPTION_TEXT:
@@ -85,7 +87,7 @@ void option_clear(void *base, const struct option *o) {
 /* ---- what is allowed ---- */
 
 static void print_number(const struct option *o, uint64_t n, struct buf *out) {
-    if (o->type == OPTION_DURATION)
+    if (o->type == OPTION_DURATION || o->type == OPTION_SECONDS)
         duration_print(n, out);
     else
         buf_add_u64(out, n);
@@ -99,7 +101,7 @@ static void print_range(const struct option *o, const char *what, struct buf *ou
 }
 
 static void print_words(const char *words, struct buf *out) {
-    buf_add_z(out, "one of ");
+    buf_add_z(out, *words == ' ' ? "one of empty" : "one of ");
     for (const char *c = words; *c; c++)
         buf_add_z(out, *c == ' ' ? ", " : (char[]){*c, 0});
 }
@@ -125,7 +127,14 @@ void option_print_allowed(const struct option *o, struct buf *out) {
     case OPTION_DURATION:
         print_range(o, "a duration such as \"10s\", \"1m30s\" or \"500ms\",", out);
         return;
+    case OPTION_SECONDS:
+        print_range(o, "a duration of whole seconds, such as \"10s\" or \"1h30m\",", out);
+        return;
     case OPTION_WORD:
+        print_words(o->words, out);
+        return;
+    case OPTION_WORDS:
+        buf_add_z(out, "a list, each item ");
         print_words(o->words, out);
         return;
     case OPTION_LIST:
@@ -158,13 +167,12 @@ static bool is_plain_text(const char *text) {
     return true;
 }
 
-static bool is_word_of(const char *words, struct str word) {
-    for (struct str rest = str_of(words); rest.n;) {
-        size_t end = str_find(rest, ' ');
-        if (str_equal(str_slice(rest, 0, end), word))
+/* Where the word stands among words, from 0. */
+static bool find_word(const char *words, struct str word, uint32_t *index) {
+    struct str rest = str_of(words), found;
+    for (*index = 0; str_cut(&rest, ' ', &found); ++*index)
+        if (str_equal(found, word))
             return true;
-        rest = str_slice(rest, end + 1, rest.n);
-    }
     return false;
 }
 
@@ -177,8 +185,9 @@ static bool may_be_empty(const struct option *o) {
 static bool is_good_text(const struct option *o, char *text) {
     const char *allowed;
     size_t n = strlen(text);
+    uint32_t index;
     if (o->type == OPTION_WORD)
-        return is_word_of(o->words, (struct str){text, n});
+        return find_word(o->words, (struct str){text, n}, &index);
     if (n == 0 && o->type == OPTION_TEXT)
         return may_be_empty(o);
     return n >= o->min && n <= o->max && is_plain_text(text) &&
@@ -197,16 +206,37 @@ static bool set_text(void *base, const struct option *o, const char *text) {
 }
 
 static bool set_number(void *base, const struct option *o, uint64_t n) {
-    if (n < o->min || n > o->max)
+    uint32_t unit = o->type == OPTION_SECONDS ? 1000 : 1;
+    if (n < o->min || n > o->max || n % unit)
         return false;
-    assert(o->max <= UINT32_MAX);
-    *(uint32_t *)field(o, base) = (uint32_t)n;
+    assert(o->max / unit <= UINT32_MAX);
+    *(uint32_t *)field(o, base) = (uint32_t)(n / unit);
     return true;
+}
+
+/* Takes the items. Appends the one that is no word to *bad. */
+static bool set_words(void *base, const struct option *o, struct config_strings *items,
+                      struct buf *bad) {
+    uint32_t set = 0, index;
+    bool is_good = true;
+    for (size_t i = 0; is_good && i < items->count; i++) {
+        is_good = find_word(o->words, str_of(items->items[i]), &index);
+        if (is_good)
+            set |= 1u << index;
+        else
+            buf_printf(bad, "\"%s\"", items->items[i]);
+    }
+    if (is_good)
+        *(uint32_t *)field(o, base) = set;
+    config_strings_fini(items);
+    return is_good;
 }
 
 /* Takes the items; an empty list must be allowed. Appends the item that will not do to *bad. */
 static bool set_list(void *base, const struct option *o, struct config_strings *items,
                      struct buf *bad) {
+    if (o->type == OPTION_WORDS)
+        return set_words(base, o, items, bad);
     bool is_good = items->count > 0 || !*o->preset;
     for (size_t i = 0; is_good && i < items->count; i++) {
         is_good = is_good_text(o, items->items[i]);
@@ -252,10 +282,12 @@ static bool set_any_text(void *base, const struct option *o, const char *text, s
     case OPTION_BYTES:
         return str_to_u64(str_of(text), &n) && set_number(base, o, n);
     case OPTION_DURATION:
+    case OPTION_SECONDS:
         return duration_parse(str_of(text), &n) && set_number(base, o, n);
     case OPTION_TEXT:
     case OPTION_WORD:
         return set_text(base, o, text);
+    case OPTION_WORDS:
     case OPTION_LIST:
         return set_list_text(base, o, text, bad);
     }
@@ -306,9 +338,11 @@ static bool set_any_json(void *base, const struct option *o, const json_t *value
         return json_is_integer(value) && json_integer_value(value) >= 0 &&
                set_number(base, o, (uint64_t)json_integer_value(value));
     case OPTION_DURATION:
+    case OPTION_SECONDS:
     case OPTION_TEXT:
     case OPTION_WORD:
         return json_is_string(value) && set_any_text(base, o, json_string_value(value), bad);
+    case OPTION_WORDS:
     case OPTION_LIST:
         if (json_is_string(value)) /* one item needs no brackets, as in Centrifugo */
             return set_list_text(base, o, json_string_value(value), bad);
@@ -345,6 +379,15 @@ bool option_set_json(void *base, const struct option *o, const json_t *value, st
     return is_set;
 }
 
+static void print_word_set(const struct option *o, uint32_t set, struct buf *out) {
+    struct str rest = str_of(o->words), word;
+    buf_add_char(out, '[');
+    for (uint32_t i = 0; str_cut(&rest, ' ', &word); i++)
+        if (set >> i & 1)
+            buf_printf(out, "%s\"%.*s\"", set & ((1u << i) - 1) ? ", " : "", STR_ARG(word));
+    buf_add_char(out, ']');
+}
+
 void option_print(const void *base, const struct option *o, struct buf *out) {
     const void *at = (const char *)base + o->offset;
     const struct config_strings *list = at;
@@ -361,6 +404,12 @@ void option_print(const void *base, const struct option *o, struct buf *out) {
     case OPTION_BYTES:
     case OPTION_DURATION:
         print_number(o, *(const uint32_t *)at, out);
+        return;
+    case OPTION_SECONDS:
+        print_number(o, UINT64_C(1000) * *(const uint32_t *)at, out);
+        return;
+    case OPTION_WORDS:
+        print_word_set(o, *(const uint32_t *)at, out);
         return;
     case OPTION_TEXT:
     case OPTION_WORD:

@@ -7,6 +7,8 @@
 #include "server/config/config_env.c"
 
 #include "tests/unit/config_testing.h"
+
+#include "server/config/config_value.h"
 #include "tests/unit/test_folder.h"
 
 #define KEY "0123456789abcdef0123456789abcdef"
@@ -98,22 +100,58 @@ static void namespaces_come_from_the_file(void **state) {
     config_loader_fini(&l);
 }
 
+/* Some value that is not the default, as text, JSON and printed. */
+struct sample {
+    const char *text, *json, *printed;
+};
+
+static struct sample sample_of(const struct option *o) {
+    switch (o->type) {
+    case OPTION_BOOL:
+        return (struct sample){"true", "true", "true"};
+    case OPTION_COUNT:
+    case OPTION_BYTES:
+        return (struct sample){"7", "7", "7"};
+    case OPTION_DURATION:
+    case OPTION_SECONDS:
+        return (struct sample){"90s", "\"90s\"", "1m30s"};
+    case OPTION_WORD:
+        return !strcmp(o->name, "force_recovery_mode")
+                   ? (struct sample){"cache", "\"cache\"", "\"cache\""}
+                   : (struct sample){"json", "\"json\"", "\"json\""};
+    case OPTION_WORDS:
+    case OPTION_LIST:
+        return (struct sample){"fossil", "[\"fossil\"]", "[\"fossil\"]"};
+    case OPTION_TEXT:
+        return (struct sample){"^a$", "\"^a$\"", "\"^a$\""};
+    }
+    return (struct sample){"", "", ""};
+}
+
+static void expect_printed(const void *base, const struct option *o, const char *expected) {
+    struct buf printed = {0};
+    option_print(base, o, &printed);
+    assert_string_equal(config_z(&printed), expected);
+    buf_fini(&printed);
+}
+
+/* Some need others beside them, which is a problem of its own (test_config_channels.c). */
 static void every_option_of_channels_can_be_set(void **state) {
     (void)state;
     for (const struct option *o = config_channel_options + 1; o->name; o++) {
+        struct sample sample = sample_of(o);
         struct buf json = {0}, env = {0}, arg = {0};
         struct config_loader l;
-        buf_printf(&json, "{\"channel\": {\"namespaces\": [{\"name\": \"chat\", \"%s\": true}]}}",
-                   o->name);
-        config_env_name(&env, CONFIG_WITHOUT_NAMESPACE, o->name);
-        buf_add_z(&env, "=true");
-        buf_printf(&arg, "--channel.without_namespace.%s", o->name);
+        buf_printf(&json, "{\"channel\": {\"namespaces\": [{\"name\": \"chat\", \"%s\": %s}]}}",
+                   o->name, sample.json);
+        config_env_name(&env, "channel.namespaces.chat", o->name);
+        buf_printf(&env, "=%s", sample.text);
+        buf_printf(&arg, "--channel.without_namespace.%s=%s", o->name, sample.text);
         load(&l, config_z(&json), LIST((char *)(uintptr_t)config_z(&env)),
              LIST((char *)(uintptr_t)config_z(&arg)));
-        expect_counts(&l, 0, 0);
         assert_int_equal(l.used.count, 4);
-        assert_true(*((bool *)&l.config->rules.namespaces[0] + o->offset));
-        assert_true(*((bool *)&l.config->rules.without_namespace + o->offset));
+        expect_printed(&l.config->rules.namespaces[0], o, sample.printed);
+        expect_printed(&l.config->rules.without_namespace, o, sample.printed);
         config_loader_fini(&l);
         buf_fini(&json);
         buf_fini(&env);
@@ -128,13 +166,13 @@ static void namespaces_come_from_the_environment_and_the_command_line(void **sta
     (void)state;
     load(&l, json,
          LIST("CARILLON_CHANNEL_NAMESPACES_A_B_C_PRESENCE=true",
-              "CARILLON_CHANNEL_NAMESPACES_XX_CHANNEL_REGEX=x",
+              "CARILLON_CHANNEL_NAMESPACES_XX_SUBSCRIPTION_TYPE=map",
               "CARILLON_CHANNEL_NAMESPACES_YY_PRESENCE=true"),
          LIST("--channel.namespaces[1].join_leave", "--channel.namespaces[2].join_leave=true"));
     expect_counts(&l, 2, 1);
     assert_true(l.config->rules.namespaces[0].presence);
     assert_true(l.config->rules.namespaces[1].join_leave);
-    expect_note(&l.problems, "channel.namespaces[1].channel_regex", "any name");
+    expect_note(&l.problems, "channel.namespaces[1].subscription_type", "plain streams");
     expect_note(&l.problems, "channel.namespaces[2].join_leave", "no such option");
     expect_note(&l.warnings, "CARILLON_CHANNEL_NAMESPACES_YY_PRESENCE", "means no option");
     config_loader_fini(&l);

@@ -191,53 +191,48 @@ static void options_of_centrifugo_and_our_own_are_told_apart(void **state) {
 
 /* What protects, limits or authenticates. Pinned here, so that a change is a decision. */
 static bool is_expected_guard(const char *name) {
-    static const char *const guards[] = {
-        "http_server.internal_address",
-        "http_server.internal_port",
-        "http_server.tls_external",
-        "http_server.tls.enabled",
-        "http_server.tls.cert_pem",
-        "http_server.tls.key_pem",
-        "http_server.tls.server_ca_pem",
-        "http_server.tls.client_ca_pem",
-        "engine.redis.cluster_address",
-        "engine.redis.sentinel_address",
-        "engine.redis.tls.enabled",
-        "engine.redis.sentinel_tls.enabled",
-        "client.proxy.connect.enabled",
-        "client.proxy.connect.endpoint",
-        "client.proxy.connect.http.tls.enabled",
-        "client.proxy.connect.http.tls.cert_pem",
-        "client.proxy.connect.http.tls.key_pem",
-        "client.proxy.connect.http.tls.server_ca_pem",
-        "client.proxy.connect.http.tls.client_ca_pem",
-        "channel.proxy.publish.endpoint",
-        "channel.proxy.publish.http.tls.enabled",
-        "channel.proxy.publish.http.tls.cert_pem",
-        "channel.proxy.publish.http.tls.key_pem",
-        "channel.proxy.publish.http.tls.server_ca_pem",
-        "channel.proxy.publish.http.tls.client_ca_pem",
-        "client.token.rsa_public_key",
-        "client.token.ecdsa_public_key",
-        "client.token.jwks_public_endpoint",
-        "client.token.audience",
-        "client.token.audience_regex",
-        "client.token.issuer",
-        "client.token.issuer_regex",
-        "client.token.user_id_claim",
-        "client.user_connection_limit",
-        "client.user_id_http_header",
-        "client.subscribe_to_user_personal_channel.single_connection",
-        "channel.namespaces[].channel_regex",
-        "channel.namespaces[].publication_data_format",
-        "channel.namespaces[].subscribe_proxy_enabled",
-        "channel.namespaces[].publish_proxy_enabled",
-        "channel.namespaces[].sub_refresh_proxy_enabled",
-        "channel.namespaces[].subscribe_stream_proxy_enabled",
-        "channel.namespaces[].subscription_type",
-        "channel.publication_data_format",
-        "rpc.without_namespace.proxy_enabled",
-        "rpc.namespaces[].proxy_enabled"};
+    static const char *const guards[] = {"http_server.internal_address",
+                                         "http_server.internal_port",
+                                         "http_server.tls_external",
+                                         "http_server.tls.enabled",
+                                         "http_server.tls.cert_pem",
+                                         "http_server.tls.key_pem",
+                                         "http_server.tls.server_ca_pem",
+                                         "http_server.tls.client_ca_pem",
+                                         "engine.redis.cluster_address",
+                                         "engine.redis.sentinel_address",
+                                         "engine.redis.tls.enabled",
+                                         "engine.redis.sentinel_tls.enabled",
+                                         "client.proxy.connect.enabled",
+                                         "client.proxy.connect.endpoint",
+                                         "client.proxy.connect.http.tls.enabled",
+                                         "client.proxy.connect.http.tls.cert_pem",
+                                         "client.proxy.connect.http.tls.key_pem",
+                                         "client.proxy.connect.http.tls.server_ca_pem",
+                                         "client.proxy.connect.http.tls.client_ca_pem",
+                                         "channel.proxy.publish.endpoint",
+                                         "channel.proxy.publish.http.tls.enabled",
+                                         "channel.proxy.publish.http.tls.cert_pem",
+                                         "channel.proxy.publish.http.tls.key_pem",
+                                         "channel.proxy.publish.http.tls.server_ca_pem",
+                                         "channel.proxy.publish.http.tls.client_ca_pem",
+                                         "client.token.rsa_public_key",
+                                         "client.token.ecdsa_public_key",
+                                         "client.token.jwks_public_endpoint",
+                                         "client.token.audience",
+                                         "client.token.audience_regex",
+                                         "client.token.issuer",
+                                         "client.token.issuer_regex",
+                                         "client.token.user_id_claim",
+                                         "client.user_connection_limit",
+                                         "client.user_id_http_header",
+                                         "channel.namespaces[].subscribe_proxy_enabled",
+                                         "channel.namespaces[].publish_proxy_enabled",
+                                         "channel.namespaces[].sub_refresh_proxy_enabled",
+                                         "channel.namespaces[].subscribe_stream_proxy_enabled",
+                                         "channel.namespaces[].subscription_type",
+                                         "rpc.without_namespace.proxy_enabled",
+                                         "rpc.namespaces[].proxy_enabled"};
     for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++)
         if (!strcmp(name, guards[i]))
             return true;
@@ -284,7 +279,7 @@ static void an_option_we_lack_is_warned_about_or_refused(void **state) {
         expect_class(o, is_guard);
         guard_count += is_guard;
     }
-    assert_int_equal(guard_count, 46);
+    assert_int_equal(guard_count, 42);
 }
 
 static void ignore_turns_one_guard_into_a_warning(void **state) {
@@ -303,9 +298,10 @@ static void ignore_turns_one_guard_into_a_warning(void **state) {
 
 static void ignore_is_one_by_one(void **state) {
     struct config_loader l;
-    const char *json = "{\"client\":{\"token\":{\"audience\":\"a\",\"issuer\":\"i\"}},"
-                       "\"channel\":{\"namespaces\":[{\"name\":\"aa\",\"channel_regex\":\"x\"},"
-                       "{\"name\":\"bb\",\"channel_regex\":\"x\"}]}}";
+    const char *json =
+        "{\"client\":{\"token\":{\"audience\":\"a\",\"issuer\":\"i\"}},"
+        "\"channel\":{\"namespaces\":[{\"name\":\"aa\",\"publish_proxy_enabled\":true},"
+        "{\"name\":\"bb\",\"publish_proxy_enabled\":true}]}}";
     (void)state;
     load(&l, json, NONE, LIST("--ignore=client.token.issuer"));
     expect_counts(&l, 3, 1);
@@ -313,13 +309,13 @@ static void ignore_is_one_by_one(void **state) {
     config_loader_fini(&l);
     load(&l, json, NONE,
          LIST("--ignore=client.token.issuer", "--ignore", "client.token.audience",
-              "--ignore=channel.namespaces[1].channel_regex"));
+              "--ignore=channel.namespaces[1].publish_proxy_enabled"));
     expect_counts(&l, 1, 3);
-    expect_note(&l.problems, "channel.namespaces[0].channel_regex", "any name");
+    expect_note(&l.problems, "channel.namespaces[0].publish_proxy_enabled", "who may publish");
     config_loader_fini(&l);
     load(&l, json, NONE,
          LIST("--ignore=client.token.issuer", "--ignore", "client.token.audience",
-              "--ignore=channel.namespaces[].channel_regex"));
+              "--ignore=channel.namespaces[].publish_proxy_enabled"));
     expect_counts(&l, 0, 4);
     config_loader_fini(&l);
 }
@@ -368,7 +364,7 @@ static void guards_reach_every_proxy_and_token_section(void **state) {
                                         "client.subscription_token.hmac_secret_key",
                                         "client.subscription_token.audience",
                                         "client.subscription_token.hmac_previous_secret_key",
-                                        "channel.without_namespace.channel_regex",
+                                        "channel.without_namespace.publish_proxy_enabled",
                                         "channel.without_namespace.subscribe_proxy_enabled",
                                         "http_server.internal_tls.enabled",
                                         "engine.redis.tls.client_ca_pem"};
@@ -400,7 +396,7 @@ static void sections_are_silent_when_empty_or_off(void **state) {
          "\"publication_data_format\": \"json\", \"subscribe_proxy_name\": \"\"}}}",
          0, 0},
         {"{\"channel\": {\"publication_data_format\": \"json_object\"}}", 1, 0},
-        {"{\"client\": {\"history_max_publication_limit\": 0}}", 0, 1},
+        {"{\"client\": {\"channel_position_max_time_lag\": \"1s\"}}", 0, 1},
         {"{\"websocket\": {\"write_timeout\": \"1s\"}}", 0, 0},
         {"{\"websocket\": {\"write_timeout\": \"1001ms\"}}", 0, 1},
         {"{\"http_server\": {\"internal_port\": 9000}}", 1, 0},

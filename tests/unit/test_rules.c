@@ -1,9 +1,11 @@
 /* Rules: which names are fine, which namespace they belong to, who may subscribe, publish and read
- * presence. Tables of names and actors; the verdicts are Centrifugo's.
+ * presence and history. Tables of names and actors; the verdicts are Centrifugo's.
  *
  * Thread: one. Owns: nothing.
  */
 #include "channels/rules.c"
+
+#include "channels/pattern.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,23 +23,32 @@ static struct channel_options namespaces[] = {
      .allow_publish_for_client = true,
      .allow_publish_for_anonymous = true,
      .allow_presence_for_client = true,
-     .allow_presence_for_anonymous = true},
+     .allow_presence_for_anonymous = true,
+     .allow_history_for_client = true,
+     .allow_history_for_anonymous = true},
     {.name = "anon",
      .allow_subscribe_for_anonymous = true,
      .allow_publish_for_anonymous = true,
-     .allow_presence_for_anonymous = true},
+     .allow_presence_for_anonymous = true,
+     .allow_history_for_anonymous = true},
     {.name = "user", .allow_user_limited_channels = true},
     {.name = "both",
      .allow_user_limited_channels = true,
      .allow_subscribe_for_client = true,
      .allow_subscribe_for_anonymous = true},
-    {.name = "pubs", .allow_publish_for_client = true, .allow_presence_for_client = true},
+    {.name = "pubs",
+     .allow_publish_for_client = true,
+     .allow_presence_for_client = true,
+     .allow_history_for_client = true},
     {.name = "subs",
      .allow_publish_for_subscriber = true,
      .allow_publish_for_anonymous = true,
      .allow_presence_for_subscriber = true,
-     .allow_presence_for_anonymous = true},
+     .allow_presence_for_anonymous = true,
+     .allow_history_for_subscriber = true,
+     .allow_history_for_anonymous = true},
     {.name = "pres", .allow_presence_for_subscriber = true},
+    {.name = "hist", .allow_history_for_subscriber = true},
     {.name = "none"},
     {.name = "a.b-c_9", .allow_subscribe_for_client = true},
 };
@@ -116,6 +127,9 @@ static void a_name_belongs_to_the_namespace_before_its_first_boundary(void **sta
         {"a\n", "", RULES_BAD_NAME},
         {"\t", "", RULES_BAD_NAME},
         {"nope:\x01", "", RULES_BAD_NAME}, /* before the namespace is looked at */
+        {"nope:\xff", "", RULES_BAD_NAME},
+        {"nope:\xc3\xbc", "", RULES_UNKNOWN_NAMESPACE}, /* it could allow such names */
+        {"chat:\xc3\xbc", "", RULES_BAD_NAME},
     };
     struct rules r = make_rules();
     (void)state;
@@ -149,6 +163,83 @@ static void a_name_is_at_most_as_long_as_the_limit(void **state) {
     r.name_max_bytes = 1;
     expect_namespace(&r, STR("x"), WITHOUT, RULES_OK);
     expect_namespace(&r, STR("xy"), "", RULES_BAD_NAME);
+}
+
+/* With this pattern in the options o. */
+static void expect_names(struct rules *r, struct channel_options *o, const char *source,
+                         const char *const *names, enum rules_verdict verdict) {
+    const char *why = NULL;
+    o->pattern = pattern_create(str_of(source), &why);
+    assert_non_null(o->pattern);
+    for (; *names; names++) {
+        const struct channel_options *found = NULL;
+        if (rules_find(r, str_of(*names), &found) != verdict)
+            fail_msg("\"%s\" and %s", *names, source);
+        assert_ptr_equal(found, verdict == RULES_OK ? o : NULL);
+    }
+    pattern_destroy(o->pattern);
+    o->pattern = NULL;
+}
+
+#define NAMES(...)                                                                                 \
+    (const char *const[]) {                                                                        \
+        __VA_ARGS__, NULL                                                                          \
+    }
+
+static void a_pattern_is_held_against_what_follows_the_namespace(void **state) {
+    struct channel_options re = {.name = "re"};
+    struct rules r = make_rules();
+    (void)state;
+    r.namespaces = &re;
+    r.namespace_count = 1;
+    expect_names(&r, &re, "^[a-z]+$", NAMES("re:abc", "$re:abc"), RULES_OK);
+    expect_names(&r, &re, "^[a-z]+$", NAMES("re:", "re:a1", "re:a:b", "re::a", "$re:1"),
+                 RULES_BAD_NAME);
+    expect_names(&r, &re, "b", NAMES("re:abc"), RULES_OK); /* some part */
+    r.namespace_count = 0;
+    expect_names(&r, &r.without_namespace, "^[a-z]+$", NAMES("abc", ":abc", "$:abc"), RULES_OK);
+    expect_names(&r, &r.without_namespace, "^[a-z]+$", NAMES("$abc", "a b"), RULES_BAD_NAME);
+    expect_names(&r, &r.without_namespace, "^\\$[a-z]+$", NAMES("$abc"), RULES_OK);
+}
+
+static void a_pattern_opens_other_characters_but_no_control_characters(void **state) {
+    struct rules r = make_rules();
+    struct channel_options *o = &r.without_namespace;
+    (void)state;
+    expect_names(&r, o, "",
+                 NAMES("b\xc3\xbc"
+                       "cher",
+                       "\xe2\x82\xac", "\xf0\x9f\x98\x80", "a b"),
+                 RULES_OK);
+    expect_names(
+        &r, o, "",
+        NAMES("\xff", "a\xc3", "\xed\xa0\x80", "a\nb", "\x1b[m", "a\x7f", "\xc2\x80", "\xc2\x9f"),
+        RULES_BAD_NAME);
+    r.name_max_bytes = 3; /* bytes, not characters */
+    expect_names(&r, o, "", NAMES("\xe2\x82\xac"), RULES_OK);
+    expect_names(&r, o, "", NAMES("\xf0\x9f\x98\x80"), RULES_BAD_NAME);
+}
+
+static void expect_personal(const struct rules *r, const char *user, const char *expected) {
+    struct buf name = {0};
+    rules_personal_channel(r, str_of(user), &name);
+    assert_true(str_equal(buf_str(&name), str_of(expected)));
+    buf_fini(&name);
+}
+
+static void a_user_has_a_personal_channel(void **state) {
+    struct rules r = make_rules();
+    (void)state;
+    r.personal_namespace = "";
+    expect_personal(&r, "7", "");
+    r.has_personal_channels = true;
+    expect_personal(&r, "7", "#7");
+    expect_personal(&r, "", "");
+    r.personal_namespace = "ns";
+    expect_personal(&r, "7", "ns:#7");
+    r.namespace_boundary = "::";
+    r.user_boundary = "@";
+    expect_personal(&r, "al", "ns::@al");
 }
 
 static void boundaries_can_be_changed_and_switched_off(void **state) {
@@ -322,16 +413,41 @@ static void presence_follows_options_and_subscription(void **state) {
     run_rows(ask_presence, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
+static bool ask_history(const struct rules *r, const struct channel_options *o, struct str channel,
+                        const struct rules_actor *actor) {
+    (void)channel;
+    return rules_may_read_history(r, o, actor);
+}
+
+static void history_follows_options_and_subscription(void **state) {
+    static const struct row rows[] = {
+        {"news", "alice", 1, false, true},   {"chat:1", "alice", 1, false, true},
+        {"open:1", "alice", 0, true, true},  {"open:1", "", 0, true, true},
+        {"anon:1", "", 1, false, true},      {"anon:1", "alice", 0, false, true},
+        {"pubs:1", "alice", 0, true, true},  {"pubs:1", "", 0, false, true},
+        {"subs:1", "alice", 0, false, true}, {"subs:1", "alice", 1, true, true},
+        {"subs:1", "", 0, false, true},      {"subs:1", "", 1, true, true},
+        {"hist:1", "alice", 1, true, true},  {"hist:1", "alice", 0, false, true},
+        {"hist:1", "", 1, false, true},      {"pres:1", "alice", 1, false, true},
+    };
+    (void)state;
+    run_rows(ask_history, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_belongs_to_the_namespace_before_its_first_boundary),
         cmocka_unit_test(every_byte_outside_printable_ascii_is_refused),
         cmocka_unit_test(a_name_is_at_most_as_long_as_the_limit),
+        cmocka_unit_test(a_pattern_is_held_against_what_follows_the_namespace),
+        cmocka_unit_test(a_pattern_opens_other_characters_but_no_control_characters),
+        cmocka_unit_test(a_user_has_a_personal_channel),
         cmocka_unit_test(boundaries_can_be_changed_and_switched_off),
         cmocka_unit_test(user_lists_follow_their_separators),
         cmocka_unit_test(subscribing_follows_name_and_options),
         cmocka_unit_test(publishing_follows_options_and_subscription),
         cmocka_unit_test(presence_follows_options_and_subscription),
+        cmocka_unit_test(history_follows_options_and_subscription),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
