@@ -40,6 +40,30 @@ enum {
     MEMBER_ANNOUNCE = 2, /* publish it to the channel as a message */
 };
 
+/* What a channel remembers of its publications; size or ttl_ms 0: nothing. */
+struct keep {
+    uint32_t size;
+    uint64_t ttl_ms;      /* of all of them, since the last one */
+    uint64_t meta_ttl_ms; /* of epoch and offset, since the last one */
+};
+
+/* Publications that a channel remembers. */
+struct history_reply {
+    struct reply reply;
+    /* in: */
+    struct position since; /* exclusive; used when has_since */
+    bool has_since;
+    bool is_reverse;    /* newest first */
+    uint32_t limit;     /* 0: only the position; UINT32_MAX: all */
+    uint32_t max_bytes; /* of all items together; 0: as many as there are */
+    /* out: */
+    struct position top;
+    bool is_other_epoch; /* `since` is of an epoch that is gone: there are no items */
+    bool is_cut;         /* there are more, but for max_bytes */
+    struct msg **items;  /* history_reply_fini() frees them */
+    uint32_t count;
+};
+
 /* Who is in a channel. */
 struct presence_reply {
     struct reply reply;
@@ -71,6 +95,9 @@ struct broker_ops {
     void (*join)(struct broker *b, struct msg *m, unsigned flags);
     void (*leave)(struct broker *b, struct msg *m, unsigned flags);
     void (*presence)(struct broker *b, struct str channel, struct presence_reply *r);
+    void (*history)(struct broker *b, struct str channel, struct history_reply *r);
+    /* Forgets the publications; epoch and offset stay. */
+    void (*history_remove)(struct broker *b, struct str channel, struct reply *r);
     /* NULL when it can serve, else why not, for /ready (static text). */
     const char *(*trouble)(struct broker *b);
     /* The i-th counter of this engine; false: there are not so many. NULL: it has none. */
@@ -86,8 +113,9 @@ struct broker {
     const struct broker_ops *ops;
 };
 
-/* Frees what a presence answer holds, not the struct. */
+/* Free what an answer holds, not the struct. */
 void presence_reply_fini(struct presence_reply *r);
+void history_reply_fini(struct history_reply *r);
 
 /* Hands a filled reply to its mailbox; NULL is fine. For brokers. */
 void broker_answer(struct reply *r, enum broker_result result);

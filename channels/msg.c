@@ -27,6 +27,8 @@ struct msg *msg_create(const struct msg_parts *p) {
 
     atomic_init(&m->refs, 1);
     m->size_bytes = sizeof(*m) + texts_bytes;
+    m->position = (struct position){0};
+    m->delta = STR_NONE;
     m->parts = (struct msg_parts){
         .kind = p->kind,
         .channel = place(&at, p->channel),
@@ -41,6 +43,12 @@ struct msg *msg_create(const struct msg_parts *p) {
     return m;
 }
 
+void msg_set_delta(struct msg *m, struct str patch) {
+    assert(m->delta.n == 0);
+    if (patch.n)
+        m->delta = (struct str){mem_strndup(patch.p, patch.n), patch.n};
+}
+
 struct msg *msg_ref(struct msg *m) {
     unsigned before = atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
     assert(before > 0);
@@ -50,6 +58,9 @@ struct msg *msg_ref(struct msg *m) {
 void msg_unref(struct msg *m) {
     unsigned before = atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel);
     assert(before > 0);
-    if (before == 1)
-        mem_free(m);
+    if (before > 1)
+        return;
+    if (m->delta.n)
+        mem_free((char *)(uintptr_t)m->delta.p);
+    mem_free(m);
 }

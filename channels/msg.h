@@ -1,8 +1,8 @@
 /* One message of a channel: a publication, a join or a leave. Immutable once it is shared, counted
  * atomically, so that all workers hold the same bytes.
  *
- * All its texts lie in one block behind the struct. Who creates a message may set `offset` and
- * `epoch` until it hands the message on; after that nobody writes.
+ * All its texts lie in one block behind the struct. Who creates a message may set its position and
+ * its delta until it hands the message on; after that nobody writes.
  *
  * Owns: its bytes. Thread: any; the count is atomic.
  */
@@ -12,6 +12,7 @@
 #include "server/base/str.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 enum msg_kind { MSG_PUBLICATION, MSG_JOIN, MSG_LEAVE };
 
@@ -28,16 +29,31 @@ struct msg_parts {
     struct str chan_info; /* JSON, or empty */
 };
 
+/* Where a publication is in its channel's history: the epoch is opaque, 8 letters, and changes when
+ * the offsets begin again. */
+enum { EPOCH_BYTES = 8 };
+
+struct position {
+    uint64_t offset;         /* the first publication of an epoch has 1 */
+    char epoch[EPOCH_BYTES]; /* not terminated; all zero: none */
+};
+
 struct msg {
     atomic_uint refs;
     uint64_t channel_hash; /* map_hash(channel) */
     struct msg_parts parts;
+    struct position
+        position;      /* offset 0: the channel keeps no history, or the message is not in it */
+    struct str delta;  /* a fossil patch that makes data of the data before it; or empty */
     size_t size_bytes; /* of the whole block */
     char bytes[];
 };
 
 /* Gives a message with one reference; copies the parts. */
 struct msg *msg_create(const struct msg_parts *parts);
+
+/* Copies the patch. Once, before the message is shared. */
+void msg_set_delta(struct msg *m, struct str patch);
 
 struct msg *msg_ref(struct msg *m);
 
