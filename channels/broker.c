@@ -13,6 +13,14 @@ void broker_answer(struct reply *r, enum broker_result result) {
     mailbox_post_reply(r->to, r);
 }
 
+void history_reply_fini(struct history_reply *r) {
+    for (uint32_t i = 0; i < r->count; i++)
+        msg_unref(r->items[i]);
+    mem_free(r->items);
+    r->items = NULL;
+    r->count = 0;
+}
+
 void presence_reply_fini(struct presence_reply *r) {
     for (uint32_t i = 0; r->members && i < r->client_count; i++)
         msg_unref(r->members[i]);

@@ -30,8 +30,9 @@ struct reply {
     struct mailbox *to;
     void (*done)(struct reply *r);
     enum broker_result result;
-    uint64_t deadline_ms; /* for the broker's own use, monotonic */
-    struct reply *next;   /* for the broker's own use */
+    struct position position; /* of a publication; offset 0: it is not in the history */
+    uint64_t deadline_ms;     /* for the broker's own use, monotonic */
+    struct reply *next;       /* for the broker's own use */
 };
 
 /* What join() and leave() do; flags. */
@@ -40,11 +41,28 @@ enum {
     MEMBER_ANNOUNCE = 2, /* publish it to the channel as a message */
 };
 
+struct member_options {
+    unsigned flags;
+    /* With both flags: it is announced only while the channel has at most so many members, who
+     * joins or leaves counted; 0: always. Without presence there is no count, and no limit. */
+    uint32_t max_members;
+};
+
 /* What a channel remembers of its publications; size or ttl_ms 0: nothing. */
 struct keep {
     uint32_t size;
     uint64_t ttl_ms;      /* of all of them, since the last one */
-    uint64_t meta_ttl_ms; /* of epoch and offset, since the last one */
+    uint64_t meta_ttl_ms; /* of epoch and offset, since it was last published to or read */
+};
+
+/* How a publication is published; all zero: to whoever listens, and forgotten. */
+struct publish_options {
+    struct keep keep;
+    bool skips_history;
+    bool makes_delta;           /* a patch for the publication before, for those who want patches */
+    struct str idempotency_key; /* the same key in this channel, within five minutes: not again */
+    uint64_t version;           /* not above that of the channel: not published; 0: none */
+    struct str version_epoch;
 };
 
 /* Publications that a channel remembers. */
@@ -73,31 +91,36 @@ struct presence_reply {
     uint32_t user_count;   /* out: distinct */
 };
 
-/* A number for the metrics, that only grows. */
+/* A number for the metrics. */
 struct broker_counter {
     const char *name; /* static: Prometheus name without the program's prefix */
     const char *help; /* static */
     uint64_t value;
+    bool is_gauge; /* else it only grows */
 };
 
 struct broker;
 
 struct broker_ops {
     const char *name;
-    /* Takes m; r may be NULL when nobody waits. */
-    void (*publish)(struct broker *b, struct msg *m, struct reply *r);
+    /* Takes m, borrows the options, of which NULL is all zero; r may be NULL when nobody waits. */
+    void (*publish)(struct broker *b, struct msg *m, const struct publish_options *o,
+                    struct reply *r);
     /* Copies the name. */
     void (*attach)(struct broker *b, struct str channel, struct reply *r);
     void (*detach)(struct broker *b, struct str channel);
     /* A client is in a channel, or leaves it, on this node. m is of kind MSG_JOIN or MSG_LEAVE,
      * with user, client and infos; takes m. With both flags it is announced only if the presence
-     * changed. Nobody waits for it, but calls for one channel take effect in order. */
-    void (*join)(struct broker *b, struct msg *m, unsigned flags);
-    void (*leave)(struct broker *b, struct msg *m, unsigned flags);
+     * changed. Nobody waits for it, but calls for one channel take effect in order. Borrows the
+     * options. */
+    void (*join)(struct broker *b, struct msg *m, const struct member_options *o);
+    void (*leave)(struct broker *b, struct msg *m, const struct member_options *o);
     void (*presence)(struct broker *b, struct str channel, struct presence_reply *r);
     void (*history)(struct broker *b, struct str channel, struct history_reply *r);
     /* Forgets the publications; epoch and offset stay. */
     void (*history_remove)(struct broker *b, struct str channel, struct reply *r);
+    /* Frees what is over; to be called some times a second. NULL: there is nothing to do. */
+    void (*tick)(struct broker *b);
     /* NULL when it can serve, else why not, for /ready (static text). */
     const char *(*trouble)(struct broker *b);
     /* The i-th counter of this engine; false: there are not so many. NULL: it has none. */

@@ -293,8 +293,10 @@ static bool post(struct broker_redis *b, enum redis_call_kind kind, struct msg *
     return false;
 }
 
-static void publish(struct broker *broker, struct msg *m, struct reply *r) {
+static void publish(struct broker *broker, struct msg *m, const struct publish_options *o,
+                    struct reply *r) {
     struct broker_redis *b = of(broker);
+    (void)o; /* no history yet: the configuration refuses it */
     if (post(b, CALL_PUBLISH, m, STR_NONE, r))
         return;
     redis_count(&b->shared.counters.dropped);
@@ -317,12 +319,13 @@ static void post_member(struct broker *b, enum redis_call_kind kind, struct msg 
     redis_inbox_post(&of(b)->inbox, c);
 }
 
-static void join(struct broker *b, struct msg *m, unsigned flags) {
-    post_member(b, CALL_JOIN, m, flags);
+/* The limit on members is not kept here: the configuration refuses it with this engine. */
+static void join(struct broker *b, struct msg *m, const struct member_options *o) {
+    post_member(b, CALL_JOIN, m, o->flags);
 }
 
-static void leave(struct broker *b, struct msg *m, unsigned flags) {
-    post_member(b, CALL_LEAVE, m, flags);
+static void leave(struct broker *b, struct msg *m, const struct member_options *o) {
+    post_member(b, CALL_LEAVE, m, o->flags);
 }
 
 static void presence(struct broker *b, struct str channel, struct presence_reply *r) {
@@ -334,10 +337,23 @@ static const char *trouble(struct broker *b) {
     return atomic_load(&of(b)->trouble);
 }
 
+/* Never asked: the configuration refuses channels with history. */
+static void history(struct broker *b, struct str channel, struct history_reply *r) {
+    (void)b;
+    (void)channel;
+    broker_answer(&r->reply, BROKER_UNAVAILABLE);
+}
+
+static void history_remove(struct broker *b, struct str channel, struct reply *r) {
+    (void)b;
+    (void)channel;
+    broker_answer(r, BROKER_UNAVAILABLE);
+}
+
 static bool counter(const struct broker *broker, size_t i, struct broker_counter *out) {
     const struct broker_redis *b = list_entry(broker, struct broker_redis, broker);
     const struct broker_redis_counters *n = &b->shared.counters;
-#define ROW(field, metric, text) {metric, text, n->field},
+#define ROW(field, metric, text) {metric, text, n->field, false},
     const struct broker_counter rows[] = {BROKER_REDIS_COUNTERS(ROW)};
 #undef ROW
     if (i >= sizeof(rows) / sizeof(*rows))
@@ -428,6 +444,8 @@ static const struct broker_ops ops = {
     .join = join,
     .leave = leave,
     .presence = presence,
+    .history = history,
+    .history_remove = history_remove,
     .trouble = trouble,
     .counter = counter,
     .stop = stop,

@@ -29,6 +29,7 @@ struct hub_channel {
     uint32_t sub_count, sub_capacity;
     uint32_t pin_count;
     enum hub_state state; /* kept by who talks to the broker */
+    uint64_t heard_ms;    /* last sign of the channel; kept by who delivers */
     char name[];          /* not terminated */
 };
 

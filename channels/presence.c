@@ -109,6 +109,11 @@ bool presence_leave(struct presence *p, struct str channel, struct str client) {
     return true;
 }
 
+uint32_t presence_client_count(const struct presence *p, struct str channel) {
+    const struct channel *c = find_channel(p, channel);
+    return c ? (uint32_t)c->members.count : 0;
+}
+
 void presence_read(const struct presence *p, struct str channel, struct presence_reply *r) {
     const struct channel *c = find_channel(p, channel);
     uint32_t count = 0;
@@ -131,8 +136,8 @@ void presence_each(const struct presence *p, void (*visit)(struct msg *member, v
     }
 }
 
-/* Not from the first bucket again for each: that would look at all the empty ones before it. The
- * map shrinks meanwhile, which may hide some: until none is left. */
+/* Walks on from the next node, not from the first bucket again for each: that would look at all the
+ * empty ones before it. The map shrinks meanwhile, which may hide some: until none is left. */
 static void free_members(struct presence *p, struct channel *c) {
     while (c->members.count > 0)
         for (struct map_node *m = map_next(&c->members, NULL), *next; m; m = next) {
@@ -142,10 +147,12 @@ static void free_members(struct presence *p, struct channel *c) {
 }
 
 void presence_fini(struct presence *p) {
-    for (struct map_node *n; (n = map_next(&p->channels, NULL));) {
-        struct channel *c = list_entry(n, struct channel, node);
-        free_members(p, c);
-        free_channel(p, c);
-    }
+    while (p->channels.count > 0)
+        for (struct map_node *n = map_next(&p->channels, NULL), *next; n; n = next) {
+            struct channel *c = list_entry(n, struct channel, node);
+            next = map_next(&p->channels, n);
+            free_members(p, c);
+            free_channel(p, c);
+        }
     map_fini(&p->channels);
 }

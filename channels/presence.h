@@ -26,6 +26,9 @@ bool presence_join(struct presence *p, struct msg *m);
 /* False when it was not there. */
 bool presence_leave(struct presence *p, struct str channel, struct str client);
 
+/* Clients in a channel. */
+uint32_t presence_client_count(const struct presence *p, struct str channel);
+
 /* Fills counts and, if wanted, references of the members. */
 void presence_read(const struct presence *p, struct str channel, struct presence_reply *r);
 

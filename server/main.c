@@ -137,6 +137,7 @@ static bool start(struct program *p) {
         return false;
     make_uid(s->node.uid);
     s->fanout = fanout_create(p->mailboxes, c->workers);
+    s->users = users_create(p->mailboxes, c->workers);
     s->broker = create_broker(s);
     if (!s->broker)
         return false;
@@ -173,6 +174,13 @@ static void drain(struct program *p, const sigset_t *signals) {
             return;
 }
 
+static bool settle(struct program *p) {
+    bool was_any = false;
+    for (uint32_t i = 0; i < p->config->workers; i++)
+        was_any |= worker_settle(p->workers[i]);
+    return was_any;
+}
+
 static void stop(struct program *p) {
     struct broker *broker = p->server.broker;
     broker->ops->stop(broker);
@@ -180,10 +188,13 @@ static void stop(struct program *p) {
         worker_ask(p->workers[i], WORKER_STOP);
     for (uint32_t i = 0; i < p->config->workers; i++)
         worker_join(p->workers[i]);
+    while (settle(p))
+        continue;
     for (uint32_t i = 0; i < p->config->workers; i++)
         worker_destroy(p->workers[i]);
     broker->ops->destroy(broker);
     fanout_destroy(p->server.fanout);
+    users_destroy(p->server.users);
     listeners_close(&p->listeners);
     if (p->config->pid_file && *p->config->pid_file)
         unlink(p->config->pid_file);

@@ -29,71 +29,45 @@ void http_response_json(struct http_response *r, int status, struct str json) {
     buf_add(&r->body, json);
 }
 
-bool api_wants_transport_errors(const struct http_request *q) {
-    return str_equal_nocase(q->error_mode, STR("transport"));
-}
-
-static const char *error_message(enum api_error e) {
-    switch (e) {
-    case API_INTERNAL:
-        return "internal server error";
-    case API_UNKNOWN_CHANNEL:
-        return "unknown channel";
-    case API_BAD_REQUEST:
-        return "bad request";
-    case API_NOT_AVAILABLE:
-        return "not available";
-    }
-    return "error";
-}
-
-static int error_status(enum api_error e) {
-    switch (e) {
-    case API_UNKNOWN_CHANNEL:
-        return 404;
-    case API_BAD_REQUEST:
-    case API_NOT_AVAILABLE:
-        return 400;
-    case API_INTERNAL:
-        break;
-    }
-    return 500;
-}
-
-void api_add_error(struct buf *b, enum api_error e) {
-    buf_printf(b, "{\"code\":%d,\"message\":\"%s\"}", (int)e, error_message(e));
-}
-
-void api_respond_error(struct http_response *r, enum api_error e, bool is_transport_mode) {
-    http_response_json(r, is_transport_mode ? error_status(e) : 200, STR("{\"error\":"));
-    api_add_error(&r->body, e);
-    buf_add_char(&r->body, '}');
-}
-
 /* --- routes ----------------------------------------------------------------------------------- */
 
-static const struct {
-    struct str name;
-    api_handler_fn *handle;
-} methods[] = {
-    {{"publish", 7}, api_publish},
-    {{"broadcast", 9}, api_broadcast},
-    {{"info", 4}, api_info},
+static const struct api_method methods[] = {
+    {{"publish", 7}, api_publish, false},
+    {{"broadcast", 9}, api_broadcast, false},
+    {{"presence", 8}, api_presence, false},
+    {{"presence_stats", 14}, api_presence_stats, false},
+    {{"history", 7}, api_history, false},
+    {{"history_remove", 14}, api_history_remove, false},
+    {{"info", 4}, api_info, true},
+    {{"batch", 5}, api_batch, false},
+    {{"subscribe", 9}, api_subscribe, false},
+    {{"unsubscribe", 11}, api_unsubscribe, false},
+    {{"disconnect", 10}, api_disconnect, false},
+    {{"refresh", 7}, api_refresh, false},
+    {{"channels", 8}, api_channels, true},
 };
 enum { METHOD_COUNT = sizeof(methods) / sizeof(methods[0]) };
 
+const struct api_method *api_find_method(struct str name) {
+    for (size_t i = 0; i < METHOD_COUNT; i++)
+        if (str_equal(name, methods[i].name))
+            return &methods[i];
+    return NULL;
+}
+
+/* Neither handle nor method: no such path. */
 struct route {
-    api_handler_fn *handle; /* NULL: no such path */
-    const char *allow;      /* methods, as in the Allow header */
+    api_handler_fn *handle;
+    const struct api_method *method; /* of the server API */
+    const char *allow;               /* methods, as in the Allow header */
     bool needs_key;
     bool is_unknown_method; /* below the API's prefix, but no method of ours */
 };
 
 static struct route find_api_route(struct str name) {
-    for (size_t i = 0; i < METHOD_COUNT; i++)
-        if (str_equal(name, methods[i].name))
-            return (struct route){methods[i].handle, "POST", true, false};
-    return (struct route){.needs_key = true, .is_unknown_method = true};
+    const struct api_method *m = api_find_method(name);
+    return (struct route){
+        .method = m, .allow = "POST", .needs_key = true, .is_unknown_method = m == NULL};
 }
 
 static struct route find_route(const struct config *c, struct str path) {
@@ -104,13 +78,13 @@ static struct route find_route(const struct config *c, struct str path) {
         return find_api_route(str_slice(path, from, path.n));
     }
     if (c->health_enabled && str_equal(path, str_of(c->health_handler_prefix)))
-        return (struct route){api_health, "GET, HEAD", false, false};
+        return (struct route){.handle = api_health, .allow = "GET, HEAD"};
     if (c->health_enabled && str_equal(path, str_of(c->health_ready_handler_prefix)))
-        return (struct route){api_ready, "GET, HEAD", false, false};
+        return (struct route){.handle = api_ready, .allow = "GET, HEAD"};
     if (c->prometheus_enabled && str_equal(path, str_of(c->prometheus_handler_prefix)))
-        return (struct route){api_metrics, "GET, HEAD", false, false};
+        return (struct route){.handle = api_metrics, .allow = "GET, HEAD"};
     if (c->demo_enabled)
-        return (struct route){api_static, "GET, HEAD", false, false};
+        return (struct route){.handle = api_static, .allow = "GET, HEAD"};
     return (struct route){0};
 }
 
@@ -179,7 +153,7 @@ int api_precheck(struct sessions *s, const struct api_node *node, const struct h
         r->headers = "WWW-Authenticate: apikey\r\n";
     } else if (route.is_unknown_method) {
         respond_unknown_method(r);
-    } else if (!route.handle) {
+    } else if (!route.handle && !route.method) {
         http_response_text(r, 404, "no such path");
     } else if (!is_allowed(route.allow, q->method)) {
         http_response_text(r, 405, "method not allowed");
@@ -192,6 +166,8 @@ struct api_call *api_handle(struct sessions *s, struct api_node *node, const str
                             struct http_response *r, struct api_answer later) {
     const struct api_context x = {s, node, q, r, later};
     const struct route route = find_route(s->config, q->path);
+    if (route.method)
+        return api_run(&x, route.method);
     assert(route.handle); /* api_precheck() has seen to it */
     return route.handle(&x);
 }

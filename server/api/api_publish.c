@@ -1,261 +1,247 @@
-/* POST /api/publish and /api/broadcast: a back end publishes to one or many channels.
+/* The methods publish and broadcast: a back end publishes to one or many channels.
  *
  * The payload is sliced out of the request and passed on byte by byte. One call to the broker per
- * channel; the answer goes out when the last one came back.
+ * channel; a broadcast is answered when the last one came back. In channels with history the result
+ * is the position of the publication.
  *
  * Thread: the worker of the connection.
  */
 #include "server/api/handlers.h"
-#include "server/base/json_scan.h"
 #include "server/base/mem.h"
-
-#include <sodium.h>
-#include <stdio.h>
 
 enum { CHANNELS_MAX = 10000 };
 
-struct item {
-    struct reply reply;
-    struct api_call *call;
-    enum api_error error; /* 0: fine so far */
-};
+/* --- one channel ------------------------------------------------------------------------------ */
 
-struct api_call {
-    struct api_answer later; /* answer is NULL when abandoned */
-    bool is_broadcast;
-    bool is_transport_mode;
-    uint32_t item_count, open_count;
-    struct item items[];
-};
-
-void api_abandon(struct api_call *call) {
-    call->later.answer = NULL;
-}
-
-/* --- answer ----------------------------------------------------------------------------------- */
-
-static void add_item(struct buf *b, const struct item *i) {
-    if (!i->error) {
-        buf_add_z(b, "{\"result\":{}}");
-        return;
-    }
-    buf_add_z(b, "{\"error\":");
-    api_add_error(b, i->error);
-    buf_add_char(b, '}');
-}
-
-static void respond(const struct api_call *call, struct http_response *r) {
-    if (!call->is_broadcast && call->items[0].error) {
-        api_respond_error(r, call->items[0].error, call->is_transport_mode);
-        return;
-    }
-    http_response_json(r, 200, STR_NONE);
-    if (!call->is_broadcast) {
-        add_item(&r->body, &call->items[0]);
-        return;
-    }
-    buf_add_z(&r->body, "{\"result\":{\"responses\":[");
-    for (uint32_t i = 0; i < call->item_count; i++) {
-        if (i)
-            buf_add_char(&r->body, ',');
-        add_item(&r->body, &call->items[i]);
-    }
-    buf_add_z(&r->body, "]}}");
-}
-
-static void item_done(struct reply *reply) {
-    struct item *i = list_entry(reply, struct item, reply);
-    struct api_call *call = i->call;
-    if (reply->result != BROKER_OK)
-        i->error = API_INTERNAL;
-    if (--call->open_count > 0)
-        return;
-    if (call->later.answer) {
-        struct http_response r = {0};
-        respond(call, &r);
-        call->later.answer(call->later.to, &r);
-        buf_fini(&r.body);
-    }
-    mem_free(call);
-}
-
-/* --- request ---------------------------------------------------------------------------------- */
-
+/* What is published, and how. */
 struct publish_request {
-    struct json_value object;
-    struct str data; /* one JSON value on one line */
-    struct str tags;
-    struct buf line; /* holds data when it had to be changed */
+    struct json_value target; /* "channel" or "channels" */
+    struct str data;          /* one JSON value on one line */
+    struct str tags;          /* the same */
+    struct publish_options options;
+    struct buf raw, line, tags_line, key, version_epoch; /* hold what had to be changed */
 };
 
-/* b64data is for binary clients; it is taken when it decodes to JSON, which is all we can deliver.
- */
-static bool read_b64(struct publish_request *p, struct json_value v) {
-    struct buf text = {0};
-    struct json_value value;
-    struct json_fault fault;
-    size_t n = 0;
-    bool is_read = false;
-    if (v.kind == JSON_KIND_STRING) {
-        struct str s = json_decode(v, &text);
-        char *to = buf_reserve(&p->line, s.n + 1);
-        /* libsodium 1.0.18 takes any byte from 0x80 up for a base64 digit. */
-        is_read = str_ascii_length(s) == s.n &&
-                  sodium_base642bin((unsigned char *)to, s.n + 1, s.p, s.n, NULL, &n, NULL,
-                                    sodium_base64_VARIANT_ORIGINAL) == 0 &&
-                  json_scan_all((struct str){to, n}, &value, &fault) && !value.has_newline;
-        p->line.n = n;
-        if (is_read)
-            p->data = value.text;
+struct publishing {
+    struct reply reply;
+    struct api_command *command;
+};
+
+static void published(struct reply *reply) {
+    struct publishing *p = list_entry(reply, struct publishing, reply);
+    struct api_command *c = p->command;
+    if (reply->result != BROKER_OK) {
+        api_fail(c, API_INTERNAL);
+    } else {
+        if (reply->position.offset)
+            buf_printf(&c->result, "{\"offset\":%llu,\"epoch\":\"%.*s\"}",
+                       (unsigned long long)reply->position.offset, EPOCH_BYTES,
+                       reply->position.epoch);
+        api_done(c);
     }
-    buf_fini(&text);
-    return is_read;
+    mem_free(p);
 }
 
-static bool read_data(struct publish_request *p, struct json_value data, struct json_value b64) {
-    if (data.kind == JSON_KIND_MISSING || data.kind == JSON_KIND_NULL)
-        return read_b64(p, b64);
-    p->data = data.text;
-    if (data.has_newline) {
-        json_add_line(&p->line, data);
-        p->data = buf_str(&p->line);
-    }
-    return true;
-}
-
-/* A JSON object of strings, without newlines. */
-static bool read_tags(struct publish_request *p, struct json_value tags) {
-    struct json_value key, value;
-    size_t at = 0;
-    if (tags.kind == JSON_KIND_MISSING || tags.kind == JSON_KIND_NULL)
-        return true;
-    if (tags.kind != JSON_KIND_OBJECT || tags.has_newline)
-        return false;
-    while (json_each(tags, &at, &key, &value))
-        if (value.kind != JSON_KIND_STRING)
-            return false;
-    if (at > 2)
-        p->tags = tags.text;
-    return true;
-}
-
-/* False when the response was made. */
-static bool read_request(const struct api_context *x, struct publish_request *p, const char *target,
-                         struct json_value *channels) {
-    struct json_fault fault;
-    struct json_field f[] = {
-        {.name = str_of(target)}, JSON_FIELD("data"), JSON_FIELD("b64data"), JSON_FIELD("tags")};
-    char text[160];
-    if (!json_scan_all(x->request->body, &p->object, &fault)) {
-        snprintf(text, sizeof(text), "the body is not valid JSON: %s at byte %zu", fault.what,
-                 fault.at);
-        http_response_text(x->response, 400, text);
-        return false;
-    }
-    if (p->object.kind != JSON_KIND_OBJECT ||
-        !json_fields(p->object, f, sizeof(f) / sizeof(f[0]), &fault)) {
-        http_response_text(x->response, 400, "the body must be a JSON object, each member once");
-        return false;
-    }
-    *channels = f[0].value;
-    if (!read_data(p, f[1].value, f[2].value) || !read_tags(p, f[3].value)) {
-        api_respond_error(x->response, API_BAD_REQUEST, api_wants_transport_errors(x->request));
-        return false;
-    }
-    if (p->data.n > publication_max_bytes(x->sessions->config)) {
-        http_response_text(x->response, 413,
-                           "the publication is too large: at most 1 MiB and a "
-                           "quarter of client.queue_max_size");
-        return false;
-    }
-    return true;
-}
-
-static struct api_call *make_call(const struct api_context *x, uint32_t count, bool is_broadcast) {
-    struct api_call *call = mem_zalloc(sizeof(*call) + count * sizeof(call->items[0]));
-    call->later = x->later;
-    call->is_broadcast = is_broadcast;
-    call->is_transport_mode = api_wants_transport_errors(x->request);
-    call->item_count = count;
-    return call;
-}
-
-/* Publishes to one channel, or notes the error. */
-static void publish_one(const struct api_context *x, struct api_call *call, uint32_t index,
-                        const struct publish_request *p, struct json_value channel) {
-    struct item *i = &call->items[index];
+static void publish_to(struct api_command *c, const struct publish_request *q,
+                       struct json_value channel) {
+    struct broker *broker = c->sessions->broker;
+    struct publish_options options = q->options;
     const struct channel_options *o;
     struct buf scratch = {0};
-    struct str name = channel.kind == JSON_KIND_STRING ? json_decode(channel, &scratch) : STR_NONE;
-    struct broker *broker = x->sessions->broker;
-
-    i->call = call;
-    i->reply = (struct reply){.to = x->sessions->mailbox, .done = item_done};
-    enum rules_verdict v =
-        name.n ? rules_find(&x->sessions->config->rules, name, &o) : RULES_BAD_NAME;
-    if (v != RULES_OK) {
-        i->error = v == RULES_BAD_NAME ? API_BAD_REQUEST : API_UNKNOWN_CHANNEL;
-    } else {
+    struct str name;
+    if (api_channel(c, channel, &scratch, &name, &o)) {
         struct msg_parts parts = {
-            .kind = MSG_PUBLICATION, .channel = name, .data = p->data, .tags = p->tags};
-        call->open_count++;
-        metrics_add(x->sessions->metrics, METRIC_PUBLISHED, 1);
-        broker->ops->publish(broker, msg_create(&parts), &i->reply);
+            .kind = MSG_PUBLICATION, .channel = name, .data = q->data, .tags = q->tags};
+        struct publishing *p = mem_zalloc(sizeof(*p));
+        p->reply = (struct reply){.to = c->sessions->mailbox, .done = published};
+        p->command = c;
+        options.keep = channel_keep(o);
+        options.makes_delta |= o->delta_publish;
+        metrics_add(c->sessions->metrics, METRIC_PUBLISHED, 1);
+        broker->ops->publish(broker, msg_create(&parts), &options, &p->reply);
     }
     buf_fini(&scratch);
 }
 
-/* The call when answers are awaited, else the response is made at once. */
-static struct api_call *finish(const struct api_context *x, struct api_call *call) {
-    if (call->open_count)
-        return call;
-    respond(call, x->response);
-    mem_free(call);
+/* --- request ---------------------------------------------------------------------------------- */
+
+static struct str on_one_line(struct json_value v, struct buf *line) {
+    if (!v.has_newline)
+        return v.text;
+    json_add_line(line, v);
+    return buf_str(line);
+}
+
+static const char *read_data(struct publish_request *q, struct json_value data,
+                             struct json_value b64) {
+    if (api_is_missing(data) && api_is_missing(b64))
+        return "\"data\" is missing";
+    if (api_is_missing(data) && !api_b64(b64, &q->raw, &data))
+        return "\"b64data\" must be JSON in base64";
+    q->data = on_one_line(data, &q->line);
     return NULL;
 }
 
-struct api_call *api_publish(const struct api_context *x) {
-    struct publish_request p = {0};
-    struct json_value channel;
-    struct api_call *call = NULL;
-    if (read_request(x, &p, "channel", &channel)) {
-        call = make_call(x, 1, false);
-        publish_one(x, call, 0, &p, channel);
-        call = finish(x, call);
+static const char *read_tags(struct publish_request *q, struct json_value tags) {
+    static const char why[] = "\"tags\" must be an object of strings";
+    struct json_value key, value;
+    size_t at = 0;
+    if (api_is_missing(tags))
+        return NULL;
+    if (tags.kind != JSON_KIND_OBJECT)
+        return why;
+    while (json_each(tags, &at, &key, &value)) {
+        q->tags = tags.text; /* not of an empty object */
+        if (value.kind != JSON_KIND_STRING)
+            return why;
     }
-    buf_fini(&p.line);
-    return call;
+    if (q->tags.n)
+        q->tags = on_one_line(tags, &q->tags_line);
+    return NULL;
+}
+
+enum {
+    F_DATA = 1, /* after the target */
+    F_B64DATA,
+    F_TAGS,
+    F_SKIP_HISTORY,
+    F_DELTA,
+    F_IDEMPOTENCY_KEY,
+    F_VERSION,
+    F_VERSION_EPOCH,
+    F_COUNT
+};
+
+static const char *read_options(struct publish_request *q, const struct json_field *f) {
+    struct publish_options *o = &q->options;
+    if (!api_bool(f[F_SKIP_HISTORY].value, &o->skips_history))
+        return "\"skip_history\" must be true or false";
+    if (!api_bool(f[F_DELTA].value, &o->makes_delta))
+        return "\"delta\" must be true or false";
+    if (!api_is_string(f[F_IDEMPOTENCY_KEY].value))
+        return "\"idempotency_key\" must be a string";
+    if (!api_u64(f[F_VERSION].value, UINT64_MAX, &o->version))
+        return "\"version\" must be a number, 0 to 2^64-1, without sign and fraction";
+    if (!api_is_string(f[F_VERSION_EPOCH].value))
+        return "\"version_epoch\" must be a string";
+    o->idempotency_key = api_text(f[F_IDEMPOTENCY_KEY].value, &q->key);
+    o->version_epoch = api_text(f[F_VERSION_EPOCH].value, &q->version_epoch);
+    return NULL;
+}
+
+/* False when the command was answered. */
+static bool read_request(struct api_command *c, struct json_value params, const char *target,
+                         struct publish_request *q) {
+    struct json_field f[F_COUNT] = {
+        {.name = str_of(target)},      JSON_FIELD("data"),
+        JSON_FIELD("b64data"),         JSON_FIELD("tags"),
+        JSON_FIELD("skip_history"),    JSON_FIELD("delta"),
+        JSON_FIELD("idempotency_key"), JSON_FIELD("version"),
+        JSON_FIELD("version_epoch"),
+    };
+    const char *why;
+    if (!api_fields(c, params, f, F_COUNT))
+        return false;
+    q->target = f[0].value;
+    if ((why = read_data(q, f[F_DATA].value, f[F_B64DATA].value)) ||
+        (why = read_tags(q, f[F_TAGS].value)) || (why = read_options(q, f))) {
+        api_refuse(c, why);
+    } else if (q->data.n > publication_max_bytes(c->sessions->config)) {
+        c->status = 413;
+        api_refuse(c, "the publication is too large: at most 1 MiB and a quarter of "
+                      "client.queue_max_size");
+    } else {
+        /* Keys are remembered by the memory engine only; what is sent again must not be doubled. */
+        return !q->options.idempotency_key.n || api_is_one_node(c);
+    }
+    return false;
+}
+
+static void request_fini(struct publish_request *q) {
+    buf_fini(&q->raw);
+    buf_fini(&q->line);
+    buf_fini(&q->tags_line);
+    buf_fini(&q->key);
+    buf_fini(&q->version_epoch);
+}
+
+void api_publish(struct api_command *c, struct json_value params) {
+    struct publish_request q = {0};
+    if (read_request(c, params, "channel", &q))
+        publish_to(c, &q, q.target);
+    request_fini(&q);
+}
+
+/* --- broadcast -------------------------------------------------------------------------------- */
+
+/* A publish of its own for each channel. */
+struct broadcast_item {
+    struct api_command command;
+    struct broadcast *broadcast;
+};
+
+struct broadcast {
+    struct api_command *command;
+    uint32_t count;
+    uint32_t open_count; /* and one more until all are begun */
+    struct broadcast_item items[];
+};
+
+static void item_over(struct broadcast *b) {
+    struct api_command *c = b->command;
+    if (--b->open_count > 0)
+        return;
+    buf_add_z(&c->result, "{\"responses\":[");
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (i)
+            buf_add_char(&c->result, ',');
+        api_add_answer(&c->result, &b->items[i].command, STR("result"));
+        buf_fini(&b->items[i].command.result);
+    }
+    buf_add_z(&c->result, "]}");
+    mem_free(b);
+    api_done(c);
+}
+
+static void item_done(struct api_command *c) {
+    item_over(list_entry(c, struct broadcast_item, command)->broadcast);
 }
 
 static uint32_t count_items(struct json_value array) {
     struct json_value item;
     uint32_t count = 0;
+    if (array.kind != JSON_KIND_ARRAY)
+        return 0;
     for (size_t at = 0; count <= CHANNELS_MAX && json_each(array, &at, NULL, &item);)
         count++;
     return count;
 }
 
-static struct api_call *broadcast(const struct api_context *x, const struct publish_request *p,
-                                  struct json_value channels) {
-    uint32_t count = channels.kind == JSON_KIND_ARRAY ? count_items(channels) : 0;
+static void broadcast(struct api_command *c, const struct publish_request *q) {
+    uint32_t count = count_items(q->target);
     struct json_value channel;
     size_t at = 0;
     if (count == 0 || count > CHANNELS_MAX) {
-        api_respond_error(x->response, API_BAD_REQUEST, api_wants_transport_errors(x->request));
-        return NULL;
+        api_refuse(c, "\"channels\" must be a list of 1 to 10000 channels");
+        return;
     }
-    struct api_call *call = make_call(x, count, true);
-    for (uint32_t i = 0; json_each(channels, &at, NULL, &channel); i++)
-        publish_one(x, call, i, p, channel);
-    return finish(x, call);
+    struct broadcast *b = mem_zalloc(sizeof(*b) + count * sizeof(b->items[0]));
+    b->command = c;
+    b->count = count;
+    b->open_count = count + 1;
+    for (uint32_t i = 0; json_each(q->target, &at, NULL, &channel); i++) {
+        struct broadcast_item *item = &b->items[i];
+        item->command =
+            (struct api_command){.sessions = c->sessions, .node = c->node, .done = item_done};
+        item->broadcast = b;
+        publish_to(&item->command, q, channel);
+    }
+    item_over(b);
 }
 
-struct api_call *api_broadcast(const struct api_context *x) {
-    struct publish_request p = {0};
-    struct json_value channels;
-    struct api_call *call = NULL;
-    if (read_request(x, &p, "channels", &channels))
-        call = broadcast(x, &p, channels);
-    buf_fini(&p.line);
-    return call;
+void api_broadcast(struct api_command *c, struct json_value params) {
+    struct publish_request q = {0};
+    if (read_request(c, params, "channels", &q))
+        broadcast(c, &q);
+    request_fini(&q);
 }

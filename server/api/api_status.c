@@ -115,7 +115,7 @@ static void add_engine(struct buf *b, const struct api_node *node) {
     buf_printf(b, "carillon_engine_up{engine=\"%s\"} %d\n", broker->ops->name,
                broker->ops->trouble(broker) == NULL);
     for (size_t i = 0; broker->ops->counter && broker->ops->counter(broker, i, &c); i++) {
-        add_head(b, c.name, "counter", c.help);
+        add_head(b, c.name, c.is_gauge ? "gauge" : "counter", c.help);
         buf_printf(b, "carillon_%s %llu\n", c.name, (unsigned long long)c.value);
     }
 }
@@ -148,21 +148,23 @@ struct api_call *api_metrics(const struct api_context *x) {
 
 /* --- info ------------------------------------------------------------------------------------- */
 
-struct api_call *api_info(const struct api_context *x) {
-    struct buf *b = &x->response->body;
-    uint64_t clients = sum(x->node, METRIC_CLIENTS);
-    http_response_json(x->response, 200, STR("{\"result\":{\"nodes\":[{\"uid\":"));
-    json_add_string(b, str_of(x->node->uid));
+void api_info(struct api_command *c, struct json_value params) {
+    const struct api_node *node = c->node;
+    struct buf *b = &c->result;
+    uint64_t clients = sum(node, METRIC_CLIENTS);
+    (void)params;
+    buf_add_z(b, "{\"nodes\":[{\"uid\":");
+    json_add_string(b, str_of(node->uid));
     buf_add_z(b, ",\"name\":");
-    json_add_string(b, str_of(x->node->config->node_name));
+    json_add_string(b, str_of(node->config->node_name));
     buf_printf(b,
-               ",\"version\":\"" CARILLON_VERSION "\",\"num_clients\":%llu,\"num_users\":%d,"
+               ",\"version\":\"" CARILLON_VERSION "\",\"num_clients\":%llu,\"num_users\":%zu,"
                "\"num_subs\":%llu,\"num_channels\":%zu,\"uptime\":%llu,"
-               "\"process\":{\"cpu\":%.3f,\"rss\":%llu}}]}}",
-               (unsigned long long)clients, clients ? 1 : 0,
-               (unsigned long long)sum(x->node, METRIC_SUBSCRIPTIONS),
-               fanout_channel_count(x->sessions->fanout),
-               (unsigned long long)(clock_now_ms() - x->node->started_ms) / 1000, cpu_s(),
+               "\"process\":{\"cpu\":%.3f,\"rss\":%llu}}]}",
+               (unsigned long long)clients, users_count(c->sessions->users),
+               (unsigned long long)sum(node, METRIC_SUBSCRIPTIONS),
+               fanout_channel_count(c->sessions->fanout),
+               (unsigned long long)(clock_now_ms() - node->started_ms) / 1000, cpu_s(),
                (unsigned long long)rss_bytes());
-    return NULL;
+    api_done(c);
 }

@@ -377,6 +377,7 @@ static void *run(void *arg) {
 
 void worker_start(struct worker *w) {
     w->sessions.fanout = w->server->fanout;
+    w->sessions.users = w->server->users;
     w->sessions.broker = w->server->broker;
     int error = pthread_create(&w->thread, NULL, run, w);
     assert(error == 0);
@@ -395,11 +396,17 @@ void worker_join(struct worker *w) {
     pthread_join(w->thread, NULL);
 }
 
-void worker_destroy(struct worker *w) {
+bool worker_settle(struct worker *w) {
     struct mail mail;
-    /* The answers to calls that were open: their clients are gone, but the calls must be freed. */
-    while (mailbox_take(&w->mailbox, &mail))
+    bool was_any = false;
+    while (mailbox_take(&w->mailbox, &mail)) {
         sessions_take(&w->sessions, mail);
+        was_any = true;
+    }
+    return was_any;
+}
+
+void worker_destroy(struct worker *w) {
     uv_close((uv_handle_t *)&w->wake, NULL);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     int error = uv_loop_close(&w->loop);

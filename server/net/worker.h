@@ -6,7 +6,8 @@
  * something is pending an idle handle keeps the loop from sleeping.
  *
  * Life: worker_create() on the main thread (creating libwebsockets contexts touches OpenSSL's
- * globals), worker_start(), then requests by worker_ask(), worker_join(), worker_destroy().
+ * globals), worker_start(), then requests by worker_ask(), worker_join(), worker_settle(),
+ * worker_destroy().
  *
  * Thread: main, but for what runs inside.
  */
@@ -22,6 +23,7 @@ struct worker;
 struct server {
     const struct config *config;
     struct fanout *fanout;
+    struct users *users;
     struct broker *broker;
     struct api_node node;
     struct door_limits limits;
@@ -53,6 +55,11 @@ bool worker_is_drained(struct worker *w);
 
 /* After WORKER_STOP. The mailbox stays open. */
 void worker_join(struct worker *w);
+
+/* Takes what is left in the mailbox: answers to calls of clients that are gone, and calls of other
+ * workers, which may put answers into theirs. False: there was nothing. To be called for all
+ * workers until there is nothing anywhere, before any of them is destroyed. */
+bool worker_settle(struct worker *w);
 
 void worker_destroy(struct worker *w);
 

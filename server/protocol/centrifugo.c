@@ -34,13 +34,56 @@ static enum outcome read_channel(struct client *c, const struct command *q, stru
     return client_may_run(c, *channel) ? RAN : WAITS;
 }
 
+/* Looks a channel up in the "subs" of a connect; they were checked to be objects. */
+static void find_position(const void *subs, struct str channel, struct client_subscribe *out) {
+    struct json_value key, item;
+    struct buf name = {0};
+    bool is_found = false;
+    for (size_t at = 0; !is_found && json_each(*(const struct json_value *)subs, &at, &key, &item);)
+        is_found = str_equal(json_decode(key, &name), channel);
+    if (is_found && item.kind == JSON_KIND_OBJECT)
+        command_read_position(item, &out->since, &out->recovers);
+    buf_fini(&name);
+}
+
+/* All of them, before any is used. */
+static bool are_positions(struct json_value subs) {
+    struct json_value key, item;
+    struct position ignored;
+    bool recovers;
+    for (size_t at = 0; json_each(subs, &at, &key, &item);)
+        if (item.kind == JSON_KIND_OBJECT && !command_read_position(item, &ignored, &recovers))
+            return false;
+    return true;
+}
+
 static enum outcome run_connect(struct client *c, const struct command *q) {
-    const struct client_connect connect = {
+    const struct json_value *subs = &q->values[CONNECT_SUBS];
+    struct client_connect connect = {
         .command_id = q->id,
         .token = command_string(q, CONNECT_TOKEN, &c->sessions->scratch),
     };
+    if (command_has(q, CONNECT_SUBS)) {
+        if (!are_positions(*subs))
+            return BROKEN;
+        connect.find_position = find_position;
+        connect.positions = subs;
+    }
     client_connect(c, &connect);
     return RAN;
+}
+
+enum { FLAG_FAILS_UNRECOVERABLE = 2 };
+
+static void read_wishes(const struct command *q, struct client_subscribe *out,
+                        struct buf *scratch) {
+    out->wants_join_leave = command_is_true(q, SUBSCRIBE_JOIN_LEAVE);
+    out->wants_position = command_is_true(q, SUBSCRIBE_POSITIONED);
+    out->wants_recoverable = command_is_true(q, SUBSCRIBE_RECOVERABLE);
+    out->recovers = command_is_true(q, SUBSCRIBE_RECOVER);
+    out->fails_unrecoverable = command_i64(q, SUBSCRIBE_FLAG) & FLAG_FAILS_UNRECOVERABLE;
+    out->since.offset = command_u64(q, SUBSCRIBE_OFFSET);
+    command_set_epoch(&out->since, command_string(q, SUBSCRIBE_EPOCH, scratch));
 }
 
 static enum outcome run_subscribe(struct client *c, const struct command *q) {
@@ -50,9 +93,10 @@ static enum outcome run_subscribe(struct client *c, const struct command *q) {
     if (turn != RAN)
         return turn;
     struct str delta = command_string(q, SUBSCRIBE_DELTA, &c->sessions->scratch2);
-    subscribe.wants_join_leave = command_is_true(q, SUBSCRIBE_JOIN_LEAVE);
     if (delta.n && !str_equal(delta, STR("fossil")))
         return BROKEN;
+    subscribe.wants_delta = delta.n > 0;
+    read_wishes(q, &subscribe, &c->sessions->scratch2);
     if (command_has(q, SUBSCRIBE_FILTER))
         error = ERROR_BAD_REQUEST; /* no namespace allows a tags filter */
     else if (command_i64(q, SUBSCRIBE_TYPE) != 0)
@@ -102,15 +146,21 @@ static enum outcome run_presence(struct client *c, const struct command *q) {
     return turn;
 }
 
-/* No namespace keeps it. */
 static enum outcome run_history(struct client *c, const struct command *q) {
-    const struct channel_options *o;
-    struct str channel;
-    enum outcome turn = read_channel(c, q, &channel);
+    struct client_history history = {
+        .command_id = q->id,
+        .limit = (int32_t)command_i64(q, HISTORY_LIMIT),
+        .has_since = command_has(q, HISTORY_SINCE),
+        .is_reverse = command_is_true(q, HISTORY_REVERSE),
+    };
+    bool ignored;
+    enum outcome turn = read_channel(c, q, &history.channel);
     if (turn != RAN)
         return turn;
-    if (client_find_options(c, q->id, channel, &o))
-        client_fail(c, q->id, ERROR_NOT_AVAILABLE);
+    if (history.has_since &&
+        !command_read_position(q->values[HISTORY_SINCE], &history.since, &ignored))
+        return BROKEN;
+    client_history(c, &history);
     return RAN;
 }
 
@@ -223,10 +273,23 @@ static void event(struct client *c, const struct event *e) {
     client_send(c, frame_create_text(buf_str(b)));
 }
 
-static struct frame *encode(const struct msg *m) {
+static struct frame *encode(const struct msg *m, enum encoding how) {
     struct buf b = {0};
     buf_reserve(&b, m->size_bytes + 128);
-    centrifugo_add_push(&b, m);
+    centrifugo_add_push(&b, m, how);
+    struct frame *f = frame_create_text(buf_str(&b));
+    buf_fini(&b);
+    return f;
+}
+
+/* A frame may have several pushes, a line each. */
+static struct frame *encode_members(struct msg *const *msgs, uint32_t count) {
+    struct buf b = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        if (i)
+            buf_add_char(&b, '\n');
+        centrifugo_add_push(&b, msgs[i], ENCODING_PLAIN);
+    }
     struct frame *f = frame_create_text(buf_str(&b));
     buf_fini(&b);
     return f;
@@ -245,16 +308,22 @@ static struct frame *farewell(enum close_reason r) {
     return code ? frame_create_close(code, str_of(close_reason_text(r))) : NULL;
 }
 
+static struct frame *farewell_with(uint16_t code, struct str text) {
+    return frame_create_close(code, text);
+}
+
 const struct protocol protocol_centrifugo_ws = {
     .id = PROTOCOL_CENTRIFUGO_WS,
     .name = "websocket",
     .receive = receive,
     .event = event,
     .encode = encode,
+    .encode_members = encode_members,
     .ping = ping,
     .ping_interval_ms = ping_interval_ms,
     .expects_pong = true,
     .has_members = true,
     .farewell = farewell,
+    .farewell_with = farewell_with,
     .close_code = centrifugo_close_code,
 };

@@ -159,6 +159,38 @@ int64_t command_i64(const struct command *q, int which) {
     return v;
 }
 
+uint64_t command_u64(const struct command *q, int which) {
+    uint64_t v = 0;
+    if (command_has(q, which))
+        json_u64(q->values[which], UINT64_MAX, &v);
+    return v;
+}
+
+void command_set_epoch(struct position *out, struct str epoch) {
+    memset(out->epoch, 0, EPOCH_BYTES);
+    if (epoch.n == EPOCH_BYTES)
+        memcpy(out->epoch, epoch.p, EPOCH_BYTES);
+    else if (epoch.n)
+        out->epoch[0] = '?';
+}
+
+bool command_read_position(struct json_value object, struct position *out, bool *is_recover) {
+    struct json_field f[] = {
+        {.name = {"offset", 6}}, {.name = {"epoch", 5}}, {.name = {"recover", 7}}};
+    struct json_fault fault;
+    struct buf scratch = {0};
+    if (!json_fields(object, f, 3, &fault) || !has_type(f[0].value, T_U64) ||
+        !has_type(f[1].value, T_STRING) || !has_type(f[2].value, T_BOOL))
+        return false;
+    out->offset = 0;
+    if (!is_absent(f[0].value))
+        json_u64(f[0].value, UINT64_MAX, &out->offset);
+    command_set_epoch(out, is_absent(f[1].value) ? STR_NONE : json_decode(f[1].value, &scratch));
+    *is_recover = f[2].value.kind == JSON_KIND_TRUE;
+    buf_fini(&scratch);
+    return true;
+}
+
 bool command_has(const struct command *q, int which) {
     return q->values[which].kind != JSON_KIND_MISSING;
 }

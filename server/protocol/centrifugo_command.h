@@ -9,6 +9,7 @@
 #ifndef CARILLON_PROTOCOL_CENTRIFUGO_COMMAND_H
 #define CARILLON_PROTOCOL_CENTRIFUGO_COMMAND_H
 
+#include "channels/msg.h"
 #include "server/base/json_scan.h"
 
 enum command_kind {
@@ -31,7 +32,17 @@ enum command_kind {
 /* Members, as positions in command.values. Every command on a channel has the channel first. */
 enum { CONNECT_TOKEN, CONNECT_DATA, CONNECT_SUBS, CONNECT_NAME };
 enum { SUBSCRIBE_CHANNEL, SUBSCRIBE_TOKEN, SUBSCRIBE_DELTA, SUBSCRIBE_TYPE, SUBSCRIBE_FILTER };
-enum { SUBSCRIBE_JOIN_LEAVE = 5 };
+enum {
+    SUBSCRIBE_JOIN_LEAVE = 5,
+    SUBSCRIBE_RECOVER,
+    SUBSCRIBE_EPOCH,
+    SUBSCRIBE_OFFSET,
+    SUBSCRIBE_DATA,
+    SUBSCRIBE_POSITIONED,
+    SUBSCRIBE_RECOVERABLE,
+    SUBSCRIBE_FLAG,
+};
+enum { HISTORY_CHANNEL, HISTORY_LIMIT, HISTORY_SINCE, HISTORY_REVERSE };
 enum { PUBLISH_CHANNEL, PUBLISH_DATA, PUBLISH_TYPE };
 enum { REFRESH_TOKEN };
 enum { SUB_REFRESH_CHANNEL, SUB_REFRESH_TOKEN };
@@ -51,6 +62,13 @@ struct str command_string(const struct command *q, int which, struct buf *scratc
 
 /* An integer that fits; 0 when missing. */
 int64_t command_i64(const struct command *q, int which);
+uint64_t command_u64(const struct command *q, int which);
+
+/* Reads an object that command_read() took for a position, {"offset":...,"epoch":...}, or one that
+ * has such members: false on a wrong type. A text that cannot be an epoch of ours gives one that no
+ * channel has. */
+bool command_read_position(struct json_value object, struct position *out, bool *is_recover);
+void command_set_epoch(struct position *out, struct str epoch);
 
 bool command_has(const struct command *q, int which);
 bool command_is_true(const struct command *q, int which);

@@ -17,13 +17,17 @@ uint16_t centrifugo_close_code(enum close_reason r) {
         [CLOSE_SHUTDOWN] = 3001,
         [CLOSE_INTERNAL] = 3004,
         [CLOSE_EXPIRED] = 3005,
+        [CLOSE_SUBSCRIPTION_EXPIRED] = 3006,
         [CLOSE_SLOW] = 3008,
         [CLOSE_WRITE_ERROR] = 3009,
+        [CLOSE_INSUFFICIENT_STATE] = 3010,
         [CLOSE_NO_PONG] = 3012,
         [CLOSE_TOO_MANY_REQUESTS] = 3013,
         [CLOSE_INVALID_TOKEN] = 3500,
         [CLOSE_BAD_REQUEST] = 3501,
         [CLOSE_STALE] = 3502,
+        [CLOSE_FORCED] = 3503,
+        [CLOSE_CONNECTION_LIMIT] = 3504,
         [CLOSE_CHANNEL_LIMIT] = 3505,
         [CLOSE_NOT_AVAILABLE] = 3508,
         /* RFC 6455 section 7.4.1 */
@@ -32,6 +36,14 @@ uint16_t centrifugo_close_code(enum close_reason r) {
         [CLOSE_BAD_CLOSE_FRAME] = 1002,
         [CLOSE_NOT_TEXT] = 1003,
         [CLOSE_NOT_UTF8] = 1007,
+    };
+    return codes[r];
+}
+
+uint16_t centrifugo_unsubscribe_code(enum unsubscribe_reason r) {
+    static const uint16_t codes[UNSUBSCRIBE_REASON_COUNT] = {
+        [UNSUBSCRIBE_SERVER] = 2000,
+        [UNSUBSCRIBE_INSUFFICIENT_STATE] = 2500,
     };
     return codes[r];
 }
@@ -47,7 +59,7 @@ static struct wire_error wire_error_of(enum client_error e) {
         [ERROR_PERMISSION_DENIED] = {103, false}, [ERROR_ALREADY_SUBSCRIBED] = {105, false},
         [ERROR_LIMIT_EXCEEDED] = {106, false},    [ERROR_BAD_REQUEST] = {107, false},
         [ERROR_NOT_AVAILABLE] = {108, false},     [ERROR_TOKEN_EXPIRED] = {109, false},
-        [ERROR_TOO_MANY_REQUESTS] = {111, true},
+        [ERROR_TOO_MANY_REQUESTS] = {111, true},  [ERROR_UNRECOVERABLE] = {112, false},
     };
     assert(errors[e].code);
     return errors[e];
@@ -73,6 +85,117 @@ static void add_expiry(struct buf *b, const struct client *c) {
     buf_add_u64(b, ttl_s);
 }
 
+/* A ClientInfo object. */
+static void add_info(struct buf *b, const struct msg_parts *p) {
+    buf_add(b, STR("{\"user\":"));
+    json_add_string(b, p->user);
+    buf_add(b, STR(",\"client\":"));
+    json_add_string(b, p->client);
+    if (p->conn_info.n) {
+        buf_add(b, STR(",\"conn_info\":"));
+        buf_add(b, p->conn_info);
+    }
+    if (p->chan_info.n) {
+        buf_add(b, STR(",\"chan_info\":"));
+        buf_add(b, p->chan_info);
+    }
+    buf_add_char(b, '}');
+}
+
+static void add_epoch(struct buf *b, const struct position *p) {
+    buf_add(b, STR(",\"epoch\":\""));
+    buf_add(b, (struct str){p->epoch, EPOCH_BYTES});
+    buf_add_char(b, '"');
+}
+
+static void add_offset(struct buf *b, uint64_t offset) {
+    buf_add(b, STR(",\"offset\":"));
+    buf_add_u64(b, offset);
+}
+
+/* Where patches may come, all data are strings: a payload's text, or a patch. */
+static void add_data(struct buf *b, const struct msg *m, enum encoding how) {
+    switch (how) {
+    case ENCODING_WHOLE:
+        json_add_string(b, m->parts.data);
+        break;
+    case ENCODING_PATCH:
+        json_add_string(b, m->delta);
+        buf_add(b, STR(",\"delta\":true"));
+        break;
+    default:
+        buf_add(b, m->parts.data);
+    }
+}
+
+/* A Publication object. The epoch is told with the first of its publications, for those who came
+ * before there was any. */
+static void add_publication(struct buf *b, const struct msg *m, enum encoding how) {
+    const struct msg_parts *p = &m->parts;
+    buf_add(b, STR("{\"data\":"));
+    add_data(b, m, how);
+    if (p->client.n) {
+        buf_add(b, STR(",\"info\":"));
+        add_info(b, p);
+    }
+    if (m->position.offset)
+        add_offset(b, m->position.offset);
+    if (m->position.offset == 1)
+        add_epoch(b, &m->position);
+    if (p->tags.n) {
+        buf_add(b, STR(",\"tags\":"));
+        buf_add(b, p->tags);
+    }
+    buf_add_char(b, '}');
+}
+
+static void add_publications(struct buf *b, struct msg *const *items, uint32_t count,
+                             enum encoding how) {
+    for (uint32_t i = 0; i < count; i++) {
+        buf_add_z(b, i ? "," : "\"publications\":[");
+        add_publication(b, items[i], how);
+    }
+    buf_add_z(b, count ? "]" : "\"publications\":[]");
+}
+
+static void add_recovery(struct buf *b, const struct subscription *sub,
+                         const struct sync_result *r) {
+    add_epoch(b, &r->position);
+    if (r->position.offset)
+        add_offset(b, r->position.offset);
+    if (r->count) {
+        buf_add_char(b, ',');
+        add_publications(b, r->items, r->count, sub->has_delta ? ENCODING_WHOLE : ENCODING_PLAIN);
+    }
+    if (r->is_recovered)
+        buf_add(b, STR(",\"recovered\":true"));
+    if (r->was_recovering)
+        buf_add(b, STR(",\"was_recovering\":true"));
+}
+
+/* Ends an object whose members were written from `start` on, each with a comma before it. */
+static void close_object(struct buf *b, size_t start) {
+    if (b->n == start)
+        buf_add_char(b, '{');
+    else
+        b->p[start] = '{';
+    buf_add_char(b, '}');
+}
+
+/* A SubscribeResult object. */
+static void add_subscribe_result(struct buf *b, const struct subscription *sub) {
+    size_t start = b->n;
+    if (sub->is_recoverable)
+        buf_add(b, STR(",\"recoverable\":true"));
+    if (sub->is_positioned)
+        buf_add(b, STR(",\"positioned\":true"));
+    if (sub->sync && sub->sync->result.position.epoch[0])
+        add_recovery(b, sub, &sub->sync->result);
+    if (sub->has_delta)
+        buf_add(b, STR(",\"delta\":true"));
+    close_object(b, start);
+}
+
 /* The channels that the token subscribed the client to. */
 static void add_server_side(struct buf *b, const struct client *c) {
     bool is_first = true;
@@ -82,7 +205,8 @@ static void add_server_side(struct buf *b, const struct client *c) {
             continue;
         buf_add_z(b, is_first ? ",\"subs\":{" : ",");
         json_add_string(b, sub->hub.channel->node.key);
-        buf_add(b, STR(":{}"));
+        buf_add_char(b, ':');
+        add_subscribe_result(b, sub);
         is_first = false;
     }
     if (!is_first)
@@ -113,23 +237,6 @@ static void add_refresh_result(struct buf *b, const struct client *c) {
     buf_add_char(b, '}');
 }
 
-/* A ClientInfo object. */
-static void add_info(struct buf *b, const struct msg_parts *p) {
-    buf_add(b, STR("{\"user\":"));
-    json_add_string(b, p->user);
-    buf_add(b, STR(",\"client\":"));
-    json_add_string(b, p->client);
-    if (p->conn_info.n) {
-        buf_add(b, STR(",\"conn_info\":"));
-        buf_add(b, p->conn_info);
-    }
-    if (p->chan_info.n) {
-        buf_add(b, STR(",\"chan_info\":"));
-        buf_add(b, p->chan_info);
-    }
-    buf_add_char(b, '}');
-}
-
 static void add_presence_result(struct buf *b, const struct presence_reply *p) {
     if (!p->wants_members) {
         buf_printf(b, ",\"presence_stats\":{\"num_clients\":%u,\"num_users\":%u}", p->client_count,
@@ -147,7 +254,70 @@ static void add_presence_result(struct buf *b, const struct presence_reply *p) {
     buf_add(b, STR("}}"));
 }
 
+static void add_history_result(struct buf *b, const struct history_reply *h) {
+    buf_add(b, STR(",\"history\":{"));
+    add_publications(b, h->items, h->count, ENCODING_PLAIN);
+    add_epoch(b, &h->top);
+    add_offset(b, h->top.offset);
+    buf_add_char(b, '}');
+}
+
+static void add_removed_push(struct buf *b, const struct event *e) {
+    buf_add(b, STR("{\"push\":{\"channel\":"));
+    json_add_string(b, e->channel);
+    buf_printf(b, ",\"unsubscribe\":{\"code\":%u,\"reason\":\"%s\"}}}",
+               centrifugo_unsubscribe_code(e->removed_for),
+               unsubscribe_reason_text(e->removed_for));
+}
+
+/* The server subscribed the client. What it missed follows in pushes of its own. */
+static void add_given_push(struct buf *b, const struct subscription *sub) {
+    const struct position *p = sub->sync ? &sub->sync->result.position : NULL;
+    struct str data = sub->extra ? str_of(sub->extra->data) : STR_NONE;
+    buf_add(b, STR("{\"push\":{\"channel\":"));
+    json_add_string(b, sub->hub.channel->node.key);
+    buf_add(b, STR(",\"subscribe\":"));
+    size_t start = b->n;
+    if (sub->is_recoverable)
+        buf_add(b, STR(",\"recoverable\":true"));
+    if (p && p->epoch[0])
+        add_epoch(b, p);
+    if (p && p->offset)
+        add_offset(b, p->offset);
+    if (sub->is_positioned)
+        buf_add(b, STR(",\"positioned\":true"));
+    if (data.n) {
+        buf_add(b, STR(",\"data\":"));
+        buf_add(b, data);
+    }
+    close_object(b, start);
+    buf_add(b, STR("}}"));
+}
+
+static void add_renewed_push(struct buf *b, const struct client *c) {
+    buf_add(b, STR("{\"push\":{\"refresh\":"));
+    size_t start = b->n;
+    add_expiry(b, c);
+    close_object(b, start);
+    buf_add(b, STR("}}"));
+}
+
+/* False: the event is the reply to a command. */
+static bool add_event_push(struct buf *b, const struct client *c, const struct event *e) {
+    if (e->kind == EVENT_REMOVED)
+        add_removed_push(b, e);
+    else if (e->kind == EVENT_GIVEN)
+        add_given_push(b, e->subscription);
+    else if (e->kind == EVENT_RENEWED)
+        add_renewed_push(b, c);
+    else
+        return false;
+    return true;
+}
+
 void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e) {
+    if (add_event_push(b, c, e))
+        return;
     buf_add(b, STR("{\"id\":"));
     buf_add_u64(b, e->command_id);
     switch (e->kind) {
@@ -158,7 +328,8 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
         add_connect_result(b, c);
         break;
     case EVENT_SUBSCRIBED:
-        buf_add(b, STR(",\"subscribe\":{}"));
+        buf_add(b, STR(",\"subscribe\":"));
+        add_subscribe_result(b, e->subscription);
         break;
     case EVENT_UNSUBSCRIBED:
         buf_add(b, STR(",\"unsubscribe\":{}"));
@@ -172,31 +343,25 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
     case EVENT_PRESENCE:
         add_presence_result(b, e->presence);
         break;
+    case EVENT_HISTORY:
+        add_history_result(b, e->history);
+        break;
+    case EVENT_REMOVED:
+    case EVENT_GIVEN:
+    case EVENT_RENEWED:
+        break;
     }
     buf_add_char(b, '}');
 }
 
-static void add_publication(struct buf *b, const struct msg_parts *p) {
-    buf_add(b, STR(",\"pub\":{\"data\":"));
-    buf_add(b, p->data);
-    if (p->client.n) {
-        buf_add(b, STR(",\"info\":"));
-        add_info(b, p);
-    }
-    if (p->tags.n) {
-        buf_add(b, STR(",\"tags\":"));
-        buf_add(b, p->tags);
-    }
-    buf_add_char(b, '}');
-}
-
-void centrifugo_add_push(struct buf *b, const struct msg *m) {
+void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how) {
     const struct msg_parts *p = &m->parts;
     buf_add(b, STR("{\"push\":{\"channel\":"));
     json_add_string(b, p->channel);
     switch (p->kind) {
     case MSG_PUBLICATION:
-        add_publication(b, p);
+        buf_add(b, STR(",\"pub\":"));
+        add_publication(b, m, how);
         break;
     case MSG_JOIN:
     case MSG_LEAVE:

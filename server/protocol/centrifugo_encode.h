@@ -17,6 +17,9 @@ uint16_t centrifugo_close_code(enum close_reason r);
 void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e);
 
 /* Appends the JSON object of a push. */
-void centrifugo_add_push(struct buf *b, const struct msg *m);
+void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how);
+
+/* Why the server takes a subscription away: 2000-2499 SDKs stay away, 2500-2999 they come back. */
+uint16_t centrifugo_unsubscribe_code(enum unsubscribe_reason r);
 
 #endif

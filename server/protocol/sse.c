@@ -31,6 +31,8 @@ static struct frame *take(struct buf *b) {
 /* Whoever may not listen is told; the stream goes on with the other channels. */
 static void event(struct client *c, const struct event *e) {
     struct buf b = {0};
+    if (e->kind == EVENT_REMOVED && e->removed_for == UNSUBSCRIBE_INSUFFICIENT_STATE)
+        client_close(c, CLOSE_INSUFFICIENT_STATE); /* EventSource comes back */
     if (e->kind != EVENT_ERROR)
         return;
     buf_add_z(&b, "event: error\ndata: {\"message\":");
@@ -40,8 +42,9 @@ static void event(struct client *c, const struct event *e) {
     client_close(c, CLOSE_INTERNAL); /* EventSource comes back and tries again */
 }
 
-static struct frame *encode(const struct msg *m) {
+static struct frame *encode(const struct msg *m, enum encoding how) {
     struct buf b = {0};
+    (void)how; /* never negotiated: plain */
     buf_add_z(&b, "data: ");
     buf_add(&b, m->parts.data);
     buf_add_z(&b, "\n\n");

@@ -9,6 +9,8 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/session/sessions.h"
+#include "server/session/user_calls.h"
+#include "server/session/user_index.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -45,6 +47,7 @@ struct client *client_create(struct sessions *s, const struct protocol *protocol
     c->conn = conn;
     c->opened_ms = s->now_ms;
     list_init(&c->in_flush);
+    list_init(&c->in_user);
     list_init(&c->subscriptions);
     wheel_entry_init(&c->timer);
     make_id(c->id);
@@ -55,8 +58,7 @@ struct client *client_create(struct sessions *s, const struct protocol *protocol
 }
 
 void client_destroy(struct client *c) {
-    assert(c->state == CLIENT_GONE && list_is_empty(&c->subscriptions));
-    mem_free(c->user);
+    assert(c->state == CLIENT_GONE && list_is_empty(&c->subscriptions) && !c->user);
     mem_free(c->conn_info);
     mem_free(c);
 }
@@ -88,7 +90,7 @@ void client_send(struct client *c, struct frame *f) {
     frame_unref(f);
 }
 
-static void log_closed(const struct client *c) {
+static void log_closed(const struct client *c, uint16_t code, struct str text) {
     bool was_ours = c->reason > CLOSE_WRITE_ERROR && c->reason != CLOSE_SHUTDOWN;
     enum log_level level = was_ours ? LOG_INFO : LOG_DEBUG;
     char peer[64] = "";
@@ -96,27 +98,31 @@ static void log_closed(const struct client *c) {
         return;
     c->transport->peer(c->conn, peer, sizeof(peer));
     log_line(level,
-             "client closed id=%.*s user=\"%s\" transport=%s peer=%s reason=\"%s\" code=%u "
+             "client closed id=%.*s user=\"%s\" transport=%s peer=%s reason=\"%.*s\" code=%u "
              "open_ms=%llu queued_bytes=%u",
-             CLIENT_ID_BYTES, c->id, c->user ? c->user : "", c->protocol->name, peer,
-             close_reason_text(c->reason), c->protocol->close_code(c->reason),
-             (unsigned long long)(c->sessions->now_ms - c->opened_ms), c->queue.size_bytes);
+             CLIENT_ID_BYTES, c->id, c->user ? c->user : "", c->protocol->name, peer, STR_ARG(text),
+             code, (unsigned long long)(c->sessions->now_ms - c->opened_ms), c->queue.size_bytes);
+}
+
+static void log_gone(const struct client *c) {
+    log_closed(c, c->protocol->close_code(c->reason), str_of(close_reason_text(c->reason)));
 }
 
 static void write_failed(struct client *c) {
     set_reason(c, CLOSE_WRITE_ERROR);
     if (c->state != CLIENT_CLOSING)
-        log_closed(c);
+        log_gone(c);
     c->state = CLIENT_CLOSING;
     c->has_farewell = c->is_finished = true;
     outq_clear(&c->queue, &c->sessions->pool);
     client_leave_all(c);
+    user_index_remove(c);
     c->transport->kill(c->conn);
 }
 
 void client_flush(struct client *c) {
     struct sessions *s = c->sessions;
-    while (c->conn && !outq_is_empty(&c->queue)) {
+    while (c->conn && (!outq_is_empty(&c->queue) || conflate_resume(c))) {
         uint32_t frame_count;
         if (c->transport->is_blocked(c->conn)) {
             c->is_blocked = true;
@@ -148,18 +154,12 @@ void client_writable(struct client *c) {
 
 /* --- end -------------------------------------------------------------------------------------- */
 
-void client_close(struct client *c, enum close_reason reason) {
+/* Takes the farewell, which may be NULL. */
+static void end(struct client *c, struct frame *f) {
     struct sessions *s = c->sessions;
-    if (c->state >= CLIENT_CLOSING)
-        return;
-    set_reason(c, reason);
-    c->state = CLIENT_CLOSING;
-    log_closed(c);
     client_leave_all(c);
+    user_index_remove(c);
     buf_fini(&c->deferred);
-    if (reason == CLOSE_SLOW)
-        outq_clear(&c->queue, &s->pool);
-    struct frame *f = c->protocol->farewell(reason);
     if (f) {
         outq_push(&c->queue, &s->pool, f);
         sessions_note_pending(s, f->total_bytes);
@@ -172,15 +172,40 @@ void client_close(struct client *c, enum close_reason reason) {
     c->transport->pause(c->conn, true);
 }
 
+void client_close(struct client *c, enum close_reason reason) {
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    set_reason(c, reason);
+    c->state = CLIENT_CLOSING;
+    log_gone(c);
+    if (reason == CLOSE_SLOW)
+        outq_clear(&c->queue, &c->sessions->pool);
+    end(c, c->protocol->farewell(reason));
+}
+
+void client_close_with(struct client *c, uint16_t code, struct str text) {
+    if (!c->protocol->farewell_with) {
+        client_close(c, CLOSE_FORCED);
+        return;
+    }
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    set_reason(c, CLOSE_FORCED);
+    c->state = CLIENT_CLOSING;
+    log_closed(c, code, text);
+    end(c, c->protocol->farewell_with(code, text));
+}
+
 void client_gone(struct client *c, enum close_reason reason) {
     if (c->state == CLIENT_GONE)
         return;
     set_reason(c, reason);
     if (c->state != CLIENT_CLOSING)
-        log_closed(c);
+        log_gone(c);
     c->state = CLIENT_GONE;
     c->conn = NULL;
     client_leave_all(c);
+    user_index_remove(c);
     outq_clear(&c->queue, &c->sessions->pool);
     buf_fini(&c->deferred);
     wheel_cancel(&c->timer);
@@ -229,6 +254,17 @@ static void set_next_deadline(struct client *c) {
     set_timer(c, due_ms);
 }
 
+static void check_subscriptions(struct client *c, uint64_t now_ms) {
+    list_for_each(l, &c->subscriptions) {
+        struct subscription *sub = list_entry(l, struct subscription, in_client);
+        if (now_ms >= subscription_end_ms(sub)) {
+            client_close(c, CLOSE_SUBSCRIPTION_EXPIRED);
+            return;
+        }
+        sync_check(sub, now_ms);
+    }
+}
+
 static void keep_alive(struct client *c, uint64_t now_ms) {
     if (now_ms >= end_ms(c)) {
         client_close(c, CLOSE_EXPIRED);
@@ -238,10 +274,19 @@ static void keep_alive(struct client *c, uint64_t now_ms) {
         client_close(c, CLOSE_NO_PONG);
         return;
     }
-    if (now_ms >= c->ping_due_ms)
+    if (now_ms >= c->ping_due_ms) {
+        check_subscriptions(c, now_ms);
         send_ping(c);
+    }
     if (c->state == CLIENT_CONNECTED) /* and was not closed as slow just now */
         set_next_deadline(c);
+}
+
+/* Of its user, as the configuration wants it. */
+static bool is_the_only_one(const struct client *c) {
+    const struct config *config = c->sessions->config;
+    return c->user && config->rules.has_personal_channels &&
+           config->client_personal_channel_single_connection;
 }
 
 /* The first ping comes at a random moment of the second half of the interval, so that clients
@@ -255,6 +300,8 @@ void client_connected(struct client *c, uint32_t command_id) {
     log_debug("client connected id=%.*s user=\"%s\" transport=%s", CLIENT_ID_BYTES, c->id,
               c->user ? c->user : "", c->protocol->name);
     c->protocol->event(c, &(struct event){.kind = EVENT_CONNECTED, .command_id = command_id});
+    if (is_the_only_one(c))
+        user_call_close_older(c);
 }
 
 void client_set_expiry(struct client *c, uint64_t expires_ms) {

@@ -18,8 +18,10 @@
 #include "channels/hub.h"
 #include "channels/rules.h"
 #include "server/protocol/protocol.h"
+#include "server/session/conflate.h"
 #include "server/session/limits.h"
 #include "server/session/outq.h"
+#include "server/session/sync.h"
 #include "server/session/wheel.h"
 
 struct sessions;
@@ -57,25 +59,42 @@ enum client_state {
     CLIENT_GONE,    /* no transport any more; freed at the end of the turn */
 };
 
-enum subscription_state {
-    SUBSCRIPTION_SYNCING, /* waits for the broker; messages are held */
-    SUBSCRIPTION_LIVE,
+/* What few subscriptions have. */
+struct subscription_extra {
+    char *chan_info, *data;         /* JSON, or NULL */
+    uint64_t expires_ms;            /* monotonic; 0: never */
+    struct channel_options options; /* of this subscription alone */
 };
 
-struct held; /* messages that came while a subscription was syncing */
+enum subscription_state {
+    SUBSCRIPTION_SYNCING, /* waits for the broker; messages are held: sync.h */
+    SUBSCRIPTION_LIVE,
+};
 
 struct subscription {
     struct hub_sub hub;
     struct client *client;
     struct list in_client;
-    struct held *held; /* NULL when live */
+    struct sync *sync;                /* NULL when live */
+    struct subscription_extra *extra; /* NULL: none */
     const struct channel_options *options;
-    uint32_t command_id;
+    struct position position; /* of the last publication it got; when positioned */
+    union {
+        uint32_t command_id;   /* syncing: the subscribe to be answered */
+        uint32_t members_seen; /* live: for member_batch.c */
+    };
     enum subscription_state state : 8;
-    bool is_server_side : 1; /* given at connect, by the token */
-    bool is_attached : 1; /* confirmed by the broker; a server-side one waits for the others then */
-    bool wants_joins : 1; /* gets join and leave messages */
-    bool is_member : 1;   /* its join was handed to the broker */
+    bool is_server_side : 1; /* given at connect, or by the back end */
+    bool is_late : 1;        /* given to a connected client, which is not told of it yet */
+    bool is_doomed : 1;      /* to be taken away as soon as it is live */
+    bool is_attached : 1;    /* confirmed by the broker */
+    bool is_synced : 1;      /* nothing to wait for; a server-side one waits for the others then */
+    bool wants_joins : 1;    /* gets join and leave messages */
+    bool is_member : 1;      /* its join was handed to the broker */
+    bool is_positioned : 1;  /* each publication must be the next one */
+    bool is_recoverable : 1;
+    bool has_delta : 1; /* negotiated */
+    bool has_base : 1;  /* it has the publication that the next patch is made for */
 };
 
 struct client {
@@ -86,7 +105,6 @@ struct client {
     struct outq queue;
     enum client_state state : 8;
     enum close_reason reason : 8;
-    uint8_t open_calls;
     bool is_urgent : 1;  /* in the urgent flush list */
     bool is_blocked : 1; /* waits for client_writable() */
     bool owes_pong : 1;
@@ -99,9 +117,11 @@ struct client {
     void *conn; /* NULL once the transport is gone */
     /* The rest. */
     struct list in_sessions;
+    struct list in_user; /* see user_index.h */
     struct list subscriptions;
+    struct conflated *conflated; /* conflate.h; NULL for who keeps up */
     struct wheel_entry timer;
-    char *user;          /* NULL: anonymous */
+    const char *user;    /* NULL: anonymous; user_index.h owns it */
     char *conn_info;     /* JSON of the token's "info", or NULL */
     struct buf deferred; /* messages that wait; reading is paused */
     uint64_t opened_ms, ping_sent_ms, ping_due_ms;
@@ -109,6 +129,8 @@ struct client {
     struct bucket commands, bytes, patience;
     uint32_t slot, generation; /* of its handle */
     uint32_t subscription_count;
+    uint32_t open_calls;  /* that the broker has not answered */
+    uint32_t user_number; /* see users_is_later() */
     char id[CLIENT_ID_BYTES];
 };
 
@@ -133,6 +155,9 @@ void client_gone(struct client *c, enum close_reason reason);
 /* Sends the farewell behind what is queued (for CLOSE_SLOW instead of it), and ends. */
 void client_close(struct client *c, enum close_reason reason);
 
+/* The same, as CLOSE_FORCED, with a code and a reason of the back end's own. */
+void client_close_with(struct client *c, uint16_t code, struct str text);
+
 /* Queues a frame; takes one reference. A client that is over its queue limit is closed instead. */
 void client_send(struct client *c, struct frame *f);
 
@@ -148,9 +173,24 @@ bool client_pong(struct client *c);
  * requests", or the client was closed because it went on all the same. */
 bool client_admit(struct client *c, uint32_t command_id);
 
+struct client_subscribe {
+    uint32_t command_id;
+    struct str channel; /* not empty */
+    bool wants_join_leave, wants_position, wants_recoverable, wants_delta;
+    bool recovers; /* from `since`, whose epoch is empty when the client knows none */
+    bool fails_unrecoverable;
+    struct position since;
+};
+
+/* Fills what the client knows of a channel, if anything: recovers, since, wants_delta. */
+typedef void client_find_position_fn(const void *positions, struct str channel,
+                                     struct client_subscribe *out);
+
 struct client_connect {
     uint32_t command_id;
-    struct str token; /* empty: none */
+    struct str token;                       /* empty: none */
+    client_find_position_fn *find_position; /* of the channels the server will give; may be NULL */
+    const void *positions;
 };
 void client_connect(struct client *c, const struct client_connect *q);
 
@@ -160,14 +200,12 @@ void client_refresh(struct client *c, uint32_t command_id, struct str token);
 /* The connection ends some time after this moment unless a new token comes; 0: never. */
 void client_set_expiry(struct client *c, uint64_t expires_ms);
 
+/* A moment of the wall clock as one of the monotonic clock, for the above. */
+uint64_t client_expiry_ms(const struct client *c, int64_t expires_at_s);
+
 /* Seconds until the client must have refreshed; 0: it need not. */
 uint32_t client_ttl_s(const struct client *c);
 
-struct client_subscribe {
-    uint32_t command_id;
-    struct str channel; /* not empty */
-    bool wants_join_leave;
-};
 void client_subscribe(struct client *c, const struct client_subscribe *q);
 
 /* Would a subscribe be refused, and why? ERROR_NONE: it would not. */
@@ -182,9 +220,46 @@ void client_publish(struct client *c, uint32_t command_id, struct str channel, s
 /* Who is in a channel: EVENT_PRESENCE, with counts only or with the members. */
 void client_presence(struct client *c, uint32_t command_id, struct str channel, bool wants_members);
 
+/* How the channel's publications are kept. */
+struct keep channel_keep(const struct channel_options *o);
+
+struct client_history {
+    uint32_t command_id;
+    struct str channel;
+    int32_t limit; /* negative: all that the server gives at once */
+    bool has_since, is_reverse;
+    struct position since;
+};
+void client_history(struct client *c, const struct client_history *q);
+
 /* The largest publication: PUBLICATION_MAX_BYTES or a quarter of a client's queue, whichever is
  * less. */
 uint32_t publication_max_bytes(const struct config *config);
+
+/* What a back end gives to a client. */
+struct client_gift {
+    struct str channel;
+    const struct channel_options *options; /* constant, or copied when is_own_options */
+    bool is_own_options;
+    struct str info, data; /* JSON, or empty */
+    uint64_t expires_ms;   /* monotonic; 0: never */
+    bool recovers;         /* from `since` */
+    struct position since;
+};
+
+/* Subscribes the client; the channel is server-side then. Nothing changes for one that is
+ * subscribed already. */
+void client_give(struct client *c, const struct client_gift *g);
+
+/* Takes the subscription away, if there is one, and tells the client in any case. A subscribe that
+ * is under way is answered first. */
+void client_take_away(struct client *c, struct str channel);
+
+/* What the subscription says of its subscriber, as JSON; or empty. */
+struct str subscription_info(const struct subscription *sub);
+
+/* Monotonic; the connection ends at some time after that. UINT64_MAX: it need not. */
+uint64_t subscription_end_ms(const struct subscription *sub);
 
 /* NULL when not subscribed. */
 struct subscription *client_find(const struct client *c, struct str channel);
@@ -214,10 +289,36 @@ bool client_find_options(struct client *c, uint32_t command_id, struct str chann
 /* The client as the rules see it. */
 struct rules_actor client_actor(const struct client *c, bool is_subscribed);
 
-/* Subscribes to the channels of the token; the reply to connect follows when all are confirmed (at
- * once when there are none). */
-void client_join_all(struct client *c, uint32_t command_id, const struct str *channels,
-                     size_t channel_count);
+/* Subscribes to the channels that the server gives; the reply to connect follows when all are
+ * confirmed (at once when there are none). */
+struct client_join_all {
+    uint32_t command_id;
+    const struct str *channels;
+    size_t channel_count;
+    client_find_position_fn *find_position; /* NULL: nothing is recovered */
+    const void *positions;
+};
+void client_join_all(struct client *c, const struct client_join_all *q);
+
+/* The subscription's sync is over: the reply can be made, or the error. */
+void sync_done(struct subscription *sub, enum client_error error);
+
+/* Enters the hub; the broker is asked when this is the worker's first subscriber. */
+struct subscription *subscription_enter(struct client *c, struct str channel,
+                                        const struct channel_options *o, uint32_t command_id);
+
+/* What it gets of joins and history, of what the client asked for. */
+void subscription_negotiate(struct subscription *sub, const struct client_subscribe *q);
+
+/* Tells the client that its live subscription is over, and ends it. */
+void subscription_take_away(struct subscription *sub, enum unsubscribe_reason why);
+
+/* NULL is fine. */
+void subscription_extra_free(struct subscription_extra *x);
+
+/* Something is missing, and the client must know: takes the subscription away, or ends the
+ * connection when the server gave it. */
+void subscription_insufficient(struct subscription *sub);
 
 /* Connected: tells the client and lets its pings begin. */
 void client_connected(struct client *c, uint32_t command_id);
@@ -228,10 +329,12 @@ void client_leave_all(struct client *c);
 /* A call of this client was answered: runs what waited. */
 void client_call_answered(struct client *c);
 
-/* Queues a message of a channel for one subscriber, or holds it while the subscriber is syncing;
- * borrows both. A client that is over its limit is closed, which takes this subscription (and no
- * other one of this channel) away. */
-void subscription_deliver(struct subscription *sub, struct msg *m, struct frame *f, bool is_urgent);
+/* How this subscriber gets the message. Call once per delivery: the answer counts as delivered. */
+enum encoding subscription_encoding(struct subscription *sub, const struct msg *m);
+
+/* Queues a frame for a live subscriber; borrows it. A client that is over its limit is closed,
+ * which takes this subscription (and no other one of this channel) away. */
+void subscription_deliver(struct subscription *sub, struct frame *f, bool is_urgent);
 
 /* Frees it; conn must be gone. */
 void client_destroy(struct client *c);

@@ -1,4 +1,4 @@
-/* See client.h: commands on a channel that the broker answers: publish and presence.
+/* See client.h: commands on a channel that the broker answers: publish, presence, history.
  *
  * An answer may come long after the client is gone, so a call names it by handle.
  *
@@ -7,6 +7,8 @@
 #include "server/base/mem.h"
 #include "server/session/client.h"
 #include "server/session/sessions.h"
+
+#include <string.h>
 
 enum client_error client_lookup(const struct client *c, struct str channel,
                                 const struct channel_options **o) {
@@ -73,13 +75,22 @@ static void publish_done(struct reply *r) {
     mem_free(call);
 }
 
+struct keep channel_keep(const struct channel_options *o) {
+    return (struct keep){.size = o->history_size,
+                         .ttl_ms = o->history_ttl_s * UINT64_C(1000),
+                         .meta_ttl_ms = o->history_meta_ttl_s * UINT64_C(1000)};
+}
+
 uint32_t publication_max_bytes(const struct config *config) {
     uint32_t quarter = config->client_queue_max_size_bytes / 4;
     return quarter < PUBLICATION_MAX_BYTES ? quarter : PUBLICATION_MAX_BYTES;
 }
 
-static void publish(struct client *c, uint32_t command_id, struct str channel, struct str data) {
+static void publish(struct client *c, uint32_t command_id, struct str channel, struct str data,
+                    const struct channel_options *o) {
     struct sessions *s = c->sessions;
+    const struct publish_options options = {.keep = channel_keep(o),
+                                            .makes_delta = o->delta_publish};
     struct publish_call *call = mem_zalloc(sizeof(*call));
     call->reply = (struct reply){.to = s->mailbox, .done = publish_done};
     call->call = open_call(c, command_id);
@@ -92,8 +103,9 @@ static void publish(struct client *c, uint32_t command_id, struct str channel, s
                                 .user = str_of(c->user),
                                 .client = {c->id, CLIENT_ID_BYTES},
                                 .conn_info = str_of(c->conn_info),
+                                .chan_info = subscription_info(client_find(c, channel)),
                             }),
-                            &call->reply);
+                            &options, &call->reply);
 }
 
 void client_publish(struct client *c, uint32_t command_id, struct str channel, struct str data) {
@@ -110,7 +122,7 @@ void client_publish(struct client *c, uint32_t command_id, struct str channel, s
     if (!rules_may_publish(&config->rules, o, &actor))
         client_fail(c, command_id, ERROR_PERMISSION_DENIED);
     else
-        publish(c, command_id, channel, data);
+        publish(c, command_id, channel, data, o);
 }
 
 /* --- presence --------------------------------------------------------------------------------- */
@@ -118,7 +130,16 @@ void client_publish(struct client *c, uint32_t command_id, struct str channel, s
 struct presence_call {
     struct presence_reply presence;
     struct call call;
+    struct str channel;
+    char name[];
 };
+
+/* What a subscriber hears of joins and leaves must fit to the answer. */
+static void catch_up(struct client *c, struct str channel) {
+    struct subscription *sub = client_find(c, channel);
+    if (sub)
+        member_batch_catch_up(sub);
+}
 
 static void presence_done(struct reply *r) {
     struct presence_reply *p = list_entry(r, struct presence_reply, reply);
@@ -126,6 +147,7 @@ static void presence_done(struct reply *r) {
     struct client *c = waiting(&call->call);
     uint32_t command_id = call->call.command_id;
     if (c) {
+        catch_up(c, call->channel);
         if (r->result == BROKER_OK)
             c->protocol->event(
                 c,
@@ -141,7 +163,9 @@ static void presence_done(struct reply *r) {
 static void ask_presence(struct client *c, uint32_t command_id, struct str channel,
                          bool wants_members) {
     struct broker *broker = c->sessions->broker;
-    struct presence_call *call = mem_zalloc(sizeof(*call));
+    struct presence_call *call = mem_zalloc(sizeof(*call) + channel.n);
+    memcpy(call->name, channel.p, channel.n);
+    call->channel = (struct str){call->name, channel.n};
     call->presence.reply = (struct reply){.to = c->sessions->mailbox, .done = presence_done};
     call->presence.wants_members = wants_members;
     call->call = open_call(c, command_id);
@@ -161,4 +185,64 @@ void client_presence(struct client *c, uint32_t command_id, struct str channel,
         client_fail(c, command_id, ERROR_PERMISSION_DENIED);
     else
         ask_presence(c, command_id, channel, wants_members);
+}
+
+/* --- history ---------------------------------------------------------------------------------- */
+
+struct read_call {
+    struct history_reply history;
+    struct call call;
+};
+
+static void history_read(struct reply *r) {
+    struct history_reply *h = list_entry(r, struct history_reply, reply);
+    struct read_call *call = list_entry(h, struct read_call, history);
+    struct client *c = waiting(&call->call);
+    uint32_t command_id = call->call.command_id;
+    if (c) {
+        if (r->result != BROKER_OK)
+            client_fail(c, command_id, ERROR_INTERNAL);
+        else if (h->is_other_epoch)
+            client_fail(c, command_id, ERROR_UNRECOVERABLE);
+        else
+            c->protocol->event(
+                c, &(struct event){.kind = EVENT_HISTORY, .command_id = command_id, .history = h});
+        client_call_answered(c);
+    }
+    history_reply_fini(h);
+    mem_free(call);
+}
+
+static void ask_history(struct client *c, const struct client_history *q) {
+    const struct config *config = c->sessions->config;
+    struct broker *broker = c->sessions->broker;
+    uint32_t max = config->client_history_max_publication_limit;
+    struct read_call *call = mem_zalloc(sizeof(*call));
+    bool is_over = q->limit < 0 || (max && (uint32_t)q->limit > max); /* 0: no limit */
+    call->history = (struct history_reply){
+        .reply = {.to = c->sessions->mailbox, .done = history_read},
+        .since = q->since,
+        .has_since = q->has_since,
+        .is_reverse = q->is_reverse,
+        .limit = is_over ? max ? max : UINT32_MAX : (uint32_t)q->limit,
+        .max_bytes = config->client_queue_max_size_bytes / 2,
+    };
+    call->call = open_call(c, q->command_id);
+    broker->ops->history(broker, q->channel, &call->history);
+}
+
+void client_history(struct client *c, const struct client_history *q) {
+    const struct rules *rules = &c->sessions->config->rules;
+    const struct channel_options *o;
+    struct rules_actor actor = client_actor(c, client_find(c, q->channel) != NULL);
+    if (!client_find_options(c, q->command_id, q->channel, &o))
+        return;
+    if (!rules_keep_history(o))
+        client_fail(c, q->command_id, ERROR_NOT_AVAILABLE);
+    else if (!rules_may_read_history(rules, o, &actor))
+        client_fail(c, q->command_id, ERROR_PERMISSION_DENIED);
+    else if (q->has_since && q->is_reverse && q->since.offset == 0)
+        client_fail(c, q->command_id, ERROR_BAD_REQUEST);
+    else
+        ask_history(c, q);
 }

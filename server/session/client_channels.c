@@ -1,9 +1,9 @@
-/* See client.h: what a client does in channels: subscribe, unsubscribe, publish.
+/* See client.h: how a client subscribes and unsubscribes.
  *
  * Subscribing: rules -> hub -> (first of this worker) fanout and broker -> wait until the broker
- * confirms
- * -> reply, then the messages that came meanwhile, then live. The waiting subscribers of a channel
- * are those of its subscribers that are still syncing; one answer of the broker serves them all.
+ * confirms -> sync.h -> reply, then the messages that came meanwhile, then live. The subscribers
+ * that wait for the broker are those of the channel that are still syncing; one answer serves them
+ * all.
  *
  * Thread: the worker of the client.
  */
@@ -13,39 +13,6 @@
 #include "server/session/sessions.h"
 
 #include <assert.h>
-
-enum { HELD_MAX_COUNT = 4096, HELD_MAX_BYTES = 1 << 20 };
-
-struct held {
-    uint32_t count, capacity;
-    size_t size_bytes;
-    struct msg **messages;
-};
-
-static void held_free(struct held *h) {
-    if (!h)
-        return;
-    for (uint32_t i = 0; i < h->count; i++)
-        msg_unref(h->messages[i]);
-    mem_free(h->messages);
-    mem_free(h);
-}
-
-/* False when the bound is reached. */
-static bool hold(struct subscription *sub, struct msg *m) {
-    struct held *h = sub->held;
-    if (!h)
-        h = sub->held = mem_zalloc(sizeof(*h));
-    if (h->count == HELD_MAX_COUNT || h->size_bytes > HELD_MAX_BYTES)
-        return false;
-    if (h->count == h->capacity) {
-        h->capacity = h->capacity ? h->capacity * 2 : 8;
-        h->messages = mem_realloc(h->messages, h->capacity * sizeof(*h->messages));
-    }
-    h->messages[h->count++] = msg_ref(m);
-    h->size_bytes += m->size_bytes;
-    return true;
-}
 
 struct subscription *client_find(const struct client *c, struct str channel) {
     const struct hub *hub = &c->sessions->hub;
@@ -91,28 +58,33 @@ static struct msg *member_message(const struct subscription *sub, enum msg_kind 
         .user = str_of(c->user),
         .client = {c->id, CLIENT_ID_BYTES},
         .conn_info = str_of(c->conn_info),
+        .chan_info = subscription_info(sub),
     });
 }
 
-static unsigned member_flags(const struct channel_options *o) {
-    return (o->presence ? MEMBER_KEEP : 0u) | (o->join_leave ? MEMBER_ANNOUNCE : 0u);
+static struct member_options member_options(const struct channel_options *o) {
+    return (struct member_options){
+        .flags = (o->presence ? MEMBER_KEEP : 0u) | (o->join_leave ? MEMBER_ANNOUNCE : 0u),
+        .max_members = o->join_leave_max_members,
+    };
 }
 
 static void tell_join(struct subscription *sub) {
     struct broker *broker = sub->client->sessions->broker;
-    unsigned flags = member_flags(sub->options);
-    if (!flags)
+    const struct member_options options = member_options(sub->options);
+    if (!options.flags)
         return;
     sub->is_member = true;
-    broker->ops->join(broker, member_message(sub, MSG_JOIN), flags);
+    broker->ops->join(broker, member_message(sub, MSG_JOIN), &options);
 }
 
 static void tell_leave(struct subscription *sub) {
     struct broker *broker = sub->client->sessions->broker;
+    const struct member_options options = member_options(sub->options);
     if (!sub->is_member)
         return;
     sub->is_member = false;
-    broker->ops->leave(broker, member_message(sub, MSG_LEAVE), member_flags(sub->options));
+    broker->ops->leave(broker, member_message(sub, MSG_LEAVE), &options);
 }
 
 static void remove_subscription(struct subscription *sub) {
@@ -124,65 +96,122 @@ static void remove_subscription(struct subscription *sub) {
         client_channel_idle(s, hc);
     list_remove(&sub->in_client);
     c->subscription_count--;
-    held_free(sub->held);
+    sync_end(sub);
+    conflate_forget(sub);
+    subscription_extra_free(sub->extra);
     mem_free(sub);
     metrics_set(s->metrics, METRIC_SUBSCRIPTIONS, s->hub.sub_count);
 }
 
-/* Then what came meanwhile: no client sees a message before its subscribe is answered. */
+/* Sends what was held and is not part of the reply. */
+static void send_held(struct subscription *sub, const struct sync *y) {
+    struct client *c = sub->client;
+    for (uint32_t i = 0; c->state == CLIENT_CONNECTED && i < y->held_count; i++) {
+        struct msg *m = y->held[i];
+        if (sub->wants_joins || m->parts.kind == MSG_PUBLICATION)
+            client_send(c, c->protocol->encode(m, subscription_encoding(sub, m)));
+    }
+}
+
+/* The push that says "subscribed" has no room for what was missed, as the reply has. */
+static void tell_given(struct subscription *sub) {
+    struct client *c = sub->client;
+    sub->is_late = false;
+    c->protocol->event(c, &(struct event){.kind = EVENT_GIVEN, .subscription = sub});
+    for (uint32_t i = 0; c->state == CLIENT_CONNECTED && sub->sync && i < sub->sync->result.count;
+         i++) {
+        struct msg *m = sub->sync->result.items[i];
+        client_send(c, c->protocol->encode(m, subscription_encoding(sub, m)));
+    }
+}
+
+void subscription_take_away(struct subscription *sub, enum unsubscribe_reason why) {
+    struct client *c = sub->client;
+    c->protocol->event(c, &(struct event){.kind = EVENT_REMOVED,
+                                          .channel = name_of(sub->hub.channel),
+                                          .removed_for = why});
+    if (c->state == CLIENT_CONNECTED)
+        remove_subscription(sub);
+}
+
+/* The reply comes first: no client sees a message of a channel before its subscribe is answered. */
 static void go_live(struct subscription *sub) {
     struct client *c = sub->client;
-    struct held *h = sub->held;
-    sub->held = NULL;
+    bool is_cut = sub->sync && sub->sync->result.is_cut;
     sub->state = SUBSCRIPTION_LIVE;
-    if (!sub->is_server_side)
-        c->protocol->event(
-            c, &(struct event){.kind = EVENT_SUBSCRIBED, .command_id = sub->command_id});
-    for (uint32_t i = 0; h && i < h->count && c->state == CLIENT_CONNECTED; i++)
-        if (sub->wants_joins || h->messages[i]->parts.kind == MSG_PUBLICATION)
-            client_send(c, c->protocol->encode(h->messages[i]));
-    held_free(h);
-    if (c->state == CLIENT_CONNECTED) /* else it is gone, and sub with it */
-        tell_join(sub);
+    if (sub->is_late)
+        tell_given(sub);
+    else if (!sub->is_server_side)
+        c->protocol->event(c, &(struct event){.kind = EVENT_SUBSCRIBED,
+                                              .command_id = sub->command_id,
+                                              .subscription = sub});
+    if (c->state == CLIENT_CONNECTED && sub->sync)
+        send_held(sub, sub->sync);
+    if (c->state != CLIENT_CONNECTED)
+        return; /* it is gone, and sub with it */
+    if (sub->is_doomed) {
+        subscription_take_away(sub, UNSUBSCRIBE_SERVER);
+        return;
+    }
+    sync_end(sub);
+    member_batch_enter(sub);
+    tell_join(sub);
+    if (is_cut)
+        subscription_insufficient(sub); /* it comes back for the rest */
 }
 
 /* A connecting client's subscriptions go live together, after the reply to connect. */
-static void server_side_attached(struct client *c) {
+static void server_side_synced(struct client *c) {
     uint32_t command_id = 0;
     list_for_each(l, &c->subscriptions) {
         struct subscription *sub = list_entry(l, struct subscription, in_client);
         command_id = sub->command_id;
-        if (!sub->is_attached)
+        if (!sub->is_synced)
             return;
     }
     client_connected(c, command_id);
     /* What was held may be more than the client's queue takes: then it is closed on the way, and
      * all its subscriptions are gone. */
-    list_for_each(l, &c->subscriptions) {
+    list_for_each_safe(l, &c->subscriptions) {
+        if (c->state != CLIENT_CONNECTED)
+            return;
         go_live(list_entry(l, struct subscription, in_client));
         if (c->state != CLIENT_CONNECTED)
             return;
     }
 }
 
-static void attached(struct subscription *sub) {
-    sub->is_attached = true;
-    if (sub->is_server_side)
-        server_side_attached(sub->client);
-    else
-        go_live(sub);
-}
-
-static void attach_failed(struct subscription *sub) {
+static void sync_failed(struct subscription *sub, enum client_error error) {
     struct client *c = sub->client;
     uint32_t command_id = sub->command_id;
+    if (sub->is_late) { /* the client never heard of it */
+        log_debug("cannot subscribe id=%.*s error=\"%s\"", CLIENT_ID_BYTES, c->id,
+                  client_error_text(error));
+        remove_subscription(sub);
+        return;
+    }
     if (sub->is_server_side) { /* connect cannot succeed without it */
         client_leave_all(c);
         c->state = CLIENT_REFUSED;
     } else {
         remove_subscription(sub);
     }
-    client_fail(c, command_id, ERROR_INTERNAL);
+    client_fail(c, command_id, error);
+}
+
+void sync_done(struct subscription *sub, enum client_error error) {
+    sub->is_synced = !error;
+    if (error)
+        sync_failed(sub, error);
+    else if (sub->is_server_side && sub->client->state == CLIENT_CONNECTING)
+        server_side_synced(sub->client);
+    else
+        go_live(sub);
+}
+
+static void attached(struct subscription *sub) {
+    sub->is_attached = true;
+    sync_start(sub);
 }
 
 /* Answers all who wait for this channel, then runs what waited behind it. In two steps, because
@@ -199,7 +228,7 @@ static void answer_waiting(struct hub_channel *hc, bool is_ok) {
         if (is_ok)
             attached(sub);
         else
-            attach_failed(sub);
+            sync_failed(sub, ERROR_INTERNAL);
     }
     for (uint32_t i = count; i-- > 0;)
         client_call_answered(answered[i]);
@@ -239,8 +268,8 @@ static void start_attach(struct sessions *s, struct hub_channel *hc) {
 /* --- commands --------------------------------------------------------------------------------- */
 
 /* Enters the hub; the broker is asked when this is the worker's first subscriber. */
-static struct subscription *enter(struct client *c, struct str channel,
-                                  const struct channel_options *o, uint32_t command_id) {
+struct subscription *subscription_enter(struct client *c, struct str channel,
+                                        const struct channel_options *o, uint32_t command_id) {
     struct sessions *s = c->sessions;
     struct subscription *sub = mem_zalloc(sizeof(*sub));
     sub->client = c;
@@ -284,6 +313,26 @@ enum client_error client_check_subscribe(const struct client *c, struct str chan
                                                                     : ERROR_PERMISSION_DENIED;
 }
 
+void subscription_negotiate(struct subscription *sub, const struct client_subscribe *q) {
+    const struct client *c = sub->client;
+    const struct rules_actor actor = client_actor(c, true);
+    const struct rules_grant asked = {.is_positioned = q->wants_position,
+                                      .is_recoverable = q->wants_recoverable,
+                                      .delta_types = q->wants_delta ? RULES_DELTA_FOSSIL : 0};
+    const struct rules_grant given =
+        rules_grant(&c->sessions->config->rules, sub->options, &actor, asked);
+    sub->wants_joins = wants_joins(c, sub->options, q->wants_join_leave);
+    sub->is_positioned = given.is_positioned;
+    sub->is_recoverable = given.is_recoverable;
+    sub->has_delta = given.delta_types & RULES_DELTA_FOSSIL;
+    if (!sub->is_recoverable || !q->recovers)
+        return;
+    struct sync *y = sync_of(sub);
+    y->wants_recovery = true;
+    y->fails_unrecoverable = q->fails_unrecoverable;
+    y->since = q->since;
+}
+
 void client_subscribe(struct client *c, const struct client_subscribe *q) {
     const struct channel_options *o;
     enum client_error error = client_check_subscribe(c, q->channel, &o);
@@ -291,44 +340,55 @@ void client_subscribe(struct client *c, const struct client_subscribe *q) {
         client_fail(c, q->command_id, error);
         return;
     }
-    struct subscription *sub = enter(c, q->channel, o, q->command_id);
-    sub->wants_joins = wants_joins(c, o, q->wants_join_leave);
+    struct subscription *sub = subscription_enter(c, q->channel, o, q->command_id);
+    subscription_negotiate(sub, q);
     if (sub->is_attached)
-        go_live(sub);
+        sync_start(sub);
 }
 
-/* The token says so: no permission is asked, but the names must be good. */
-static bool enter_all(struct client *c, uint32_t command_id, const struct str *channels,
-                      size_t count) {
+/* The token says so: no permission is asked, but the names must be good. `positions` are what the
+ * client had of these channels before. */
+static bool enter_all(struct client *c, const struct client_join_all *q) {
     const struct channel_options *o;
-    for (size_t i = 0; i < count; i++) {
-        if (!client_find_options(c, command_id, channels[i], &o)) {
+    for (size_t i = 0; i < q->channel_count; i++) {
+        struct client_subscribe position = {0};
+        if (!client_find_options(c, q->command_id, q->channels[i], &o)) {
             client_leave_all(c);
             c->state = CLIENT_REFUSED;
             return false;
         }
-        if (client_find(c, channels[i]))
+        if (client_find(c, q->channels[i]))
             continue;
-        struct subscription *sub = enter(c, channels[i], o, command_id);
+        struct subscription *sub = subscription_enter(c, q->channels[i], o, q->command_id);
         sub->is_server_side = true;
-        sub->wants_joins = wants_joins(c, o, false);
+        if (q->find_position)
+            q->find_position(q->positions, q->channels[i], &position);
+        subscription_negotiate(sub, &position);
     }
     return true;
 }
 
-void client_join_all(struct client *c, uint32_t command_id, const struct str *channels,
-                     size_t channel_count) {
-    if (channel_count > c->sessions->config->client_channel_limit) {
+/* Those that need not wait for the broker to attach them. One that fails takes all of them away. */
+static void sync_attached(struct client *c) {
+    list_for_each_safe(l, &c->subscriptions) {
+        struct subscription *sub = list_entry(l, struct subscription, in_client);
+        if (sub->is_attached)
+            sync_start(sub);
+    }
+}
+
+void client_join_all(struct client *c, const struct client_join_all *q) {
+    if (q->channel_count > c->sessions->config->client_channel_limit) {
         client_close(c, CLOSE_CHANNEL_LIMIT);
         return;
     }
     c->state = CLIENT_CONNECTING;
-    if (!enter_all(c, command_id, channels, channel_count))
+    if (!enter_all(c, q))
         return;
-    if (channel_count)
-        server_side_attached(c);
+    if (q->channel_count)
+        sync_attached(c);
     else
-        client_connected(c, command_id);
+        client_connected(c, q->command_id);
 }
 
 void client_unsubscribe(struct client *c, uint32_t command_id, struct str channel) {
@@ -343,17 +403,30 @@ void client_leave_all(struct client *c) {
         remove_subscription(list_entry(c->subscriptions.next, struct subscription, in_client));
 }
 
-/* --- delivery --------------------------------------------------------------------------------- */
-
-void subscription_deliver(struct subscription *sub, struct msg *m, struct frame *f,
-                          bool is_urgent) {
+void subscription_insufficient(struct subscription *sub) {
     struct client *c = sub->client;
-    struct sessions *s = c->sessions;
-    if (sub->state == SUBSCRIPTION_SYNCING) {
-        if (!hold(sub, m))
-            client_close(c, CLOSE_SLOW);
+    if (sub->is_server_side) {
+        client_close(c, CLOSE_INSUFFICIENT_STATE);
         return;
     }
+    subscription_take_away(sub, UNSUBSCRIBE_INSUFFICIENT_STATE);
+}
+
+/* --- delivery --------------------------------------------------------------------------------- */
+
+/* A patch is for the publication before it in the history. One that is not in the history replaces
+ * what the client has, and is no base. */
+enum encoding subscription_encoding(struct subscription *sub, const struct msg *m) {
+    if (!sub->has_delta || m->parts.kind != MSG_PUBLICATION)
+        return ENCODING_PLAIN;
+    bool is_patch = sub->has_base && m->delta.n;
+    sub->has_base = m->position.offset > 0;
+    return is_patch ? ENCODING_PATCH : ENCODING_WHOLE;
+}
+
+void subscription_deliver(struct subscription *sub, struct frame *f, bool is_urgent) {
+    struct client *c = sub->client;
+    struct sessions *s = c->sessions;
     if ((size_t)c->queue.size_bytes + f->total_bytes > s->config->client_queue_max_size_bytes) {
         client_close(c, CLOSE_SLOW);
         return;

@@ -8,7 +8,10 @@
 #include "server/session/client.h"
 #include "server/session/sessions.h"
 
+#include "server/session/user_index.h"
+
 #include <assert.h>
+#include <string.h>
 
 /* How many refused commands are answered, per second and at once, before the client is closed. */
 static const struct rate patience = {.per_s = 10, .burst = 50};
@@ -132,7 +135,7 @@ static enum token_result verify(struct client *c, struct str token, struct token
 }
 
 /* Tokens end by the wall clock, timers run by the monotonic one. At most a year. */
-static uint64_t expiry_ms(const struct client *c, int64_t expires_at_s) {
+uint64_t client_expiry_ms(const struct client *c, int64_t expires_at_s) {
     static const int64_t year_ms = INT64_C(365) * 24 * 3600 * 1000;
     int64_t left_ms = expires_at_s ? expires_at_s * 1000 - clock_wall_ms() : 0;
     if (!expires_at_s || c->sessions->config->client_insecure)
@@ -144,12 +147,30 @@ static char *copy_text(struct str s) {
     return s.n ? mem_strndup(s.p, s.n) : NULL;
 }
 
+/* Those of the token, and the personal one. */
+static void join_channels(struct client *c, const struct client_connect *q,
+                          const struct token_claims *claims) {
+    struct str *channels = mem_array(claims->channel_count + 1, sizeof(*channels));
+    size_t count = claims->channel_count;
+    struct buf personal = {0};
+    if (count)
+        memcpy(channels, claims->channels, count * sizeof(*channels));
+    rules_personal_channel(&c->sessions->config->rules, claims->user, &personal);
+    if (personal.n)
+        channels[count++] = buf_str(&personal);
+    client_join_all(c, &(struct client_join_all){q->command_id, channels, count, q->find_position,
+                                                 q->positions});
+    buf_fini(&personal);
+    mem_free(channels);
+}
+
 /* Takes the identity of a good token. */
-static void become(struct client *c, const struct client_connect *q, struct token_claims *claims) {
-    c->user = copy_text(claims->user);
+static void become(struct client *c, const struct client_connect *q,
+                   const struct token_claims *claims) {
+    user_index_add(c, claims->user);
     c->conn_info = copy_text(claims->info);
-    client_set_expiry(c, expiry_ms(c, claims->expires_at_s));
-    client_join_all(c, q->command_id, claims->channels, claims->channel_count);
+    client_set_expiry(c, client_expiry_ms(c, claims->expires_at_s));
+    join_channels(c, q, claims);
 }
 
 static void connect_with_token(struct client *c, const struct client_connect *q) {
@@ -175,7 +196,7 @@ void client_connect(struct client *c, const struct client_connect *q) {
     else if (q->token.n)
         connect_with_token(c, q);
     else if (is_anonymous_allowed(c, false))
-        client_join_all(c, q->command_id, NULL, 0);
+        become(c, q, &(struct token_claims){0});
     else
         client_close(c, CLOSE_BAD_REQUEST);
 }
@@ -186,7 +207,7 @@ void client_refresh(struct client *c, uint32_t command_id, struct str token) {
     if (result == TOKEN_OK && !str_equal(claims.user, str_of(c->user)))
         result = TOKEN_INVALID;
     if (result == TOKEN_OK) {
-        client_set_expiry(c, expiry_ms(c, claims.expires_at_s));
+        client_set_expiry(c, client_expiry_ms(c, claims.expires_at_s));
         c->protocol->event(c, &(struct event){.kind = EVENT_REFRESHED, .command_id = command_id});
     } else {
         client_close(c, result == TOKEN_EXPIRED ? CLOSE_EXPIRED : CLOSE_INVALID_TOKEN);

@@ -39,6 +39,8 @@
       "Publications accepted from clients and the HTTP API.")                                      \
     X(METRIC_DELIVERED, "deliveries_total", "counter",                                             \
       "Publications, joins and leaves queued for a subscriber.")                                   \
+    X(METRIC_CONFLATED, "conflated_total", "counter",                                              \
+      "Publications left out for a slow reader because a newer one came.")                         \
     X(METRIC_LIMITED_COMMANDS, "client_limited_commands_total", "counter",                         \
       "Commands refused by client.command_rate_limit.")                                            \
     X(METRIC_LIMITED_BYTES, "client_limited_bytes_total", "counter",                               \

@@ -15,9 +15,13 @@
     X(CLOSE_SHUTDOWN, "shutdown")                                                                  \
     X(CLOSE_INTERNAL, "internal server error")                                                     \
     X(CLOSE_SLOW, "slow")                                                                          \
+    X(CLOSE_INSUFFICIENT_STATE, "insufficient state")                                              \
     X(CLOSE_NO_PONG, "no pong")                                                                    \
     X(CLOSE_TOO_MANY_REQUESTS, "too many requests")                                                \
     X(CLOSE_EXPIRED, "connection expired")                                                         \
+    X(CLOSE_SUBSCRIPTION_EXPIRED, "subscription expired")                                          \
+    X(CLOSE_FORCED, "force disconnect")                                                            \
+    X(CLOSE_CONNECTION_LIMIT, "connection limit")                                                  \
     X(CLOSE_INVALID_TOKEN, "invalid token")                                                        \
     X(CLOSE_BAD_REQUEST, "bad request")                                                            \
     X(CLOSE_STALE, "stale")                                                                        \
@@ -43,13 +47,22 @@ enum close_reason { CLOSE_REASONS(REASON_ENUM) CLOSE_REASON_COUNT };
     X(ERROR_BAD_REQUEST, "bad request")                                                            \
     X(ERROR_NOT_AVAILABLE, "not available")                                                        \
     X(ERROR_TOKEN_EXPIRED, "token expired")                                                        \
-    X(ERROR_TOO_MANY_REQUESTS, "too many requests")
+    X(ERROR_TOO_MANY_REQUESTS, "too many requests")                                                \
+    X(ERROR_UNRECOVERABLE, "unrecoverable position")
 
 enum client_error { CLIENT_ERRORS(REASON_ENUM) CLIENT_ERROR_COUNT };
+
+/* Why the server takes a subscription away. */
+#define UNSUBSCRIBE_REASONS(X)                                                                     \
+    X(UNSUBSCRIBE_SERVER, "server unsubscribe")                                                    \
+    X(UNSUBSCRIBE_INSUFFICIENT_STATE, "insufficient state")
+
+enum unsubscribe_reason { UNSUBSCRIBE_REASONS(REASON_ENUM) UNSUBSCRIBE_REASON_COUNT };
 #undef REASON_ENUM
 
 /* Static texts. */
 const char *close_reason_text(enum close_reason r);
 const char *client_error_text(enum client_error e);
+const char *unsubscribe_reason_text(enum unsubscribe_reason r);
 
 #endif

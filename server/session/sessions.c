@@ -6,6 +6,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/mem.h"
+#include "server/session/worker_calls.h"
 
 #include <assert.h>
 
@@ -18,18 +19,24 @@ void sessions_init(struct sessions *s) {
     s->keys.hmac_secret = str_of(s->config->client_token_hmac_secret_key);
     hub_init(&s->hub);
     wheel_init(&s->wheel, s->now_ms);
+    member_batches_init(&s->member_batches, s->now_ms);
     outq_pool_init(&s->pool);
     list_init(&s->clients);
+    map_init(&s->user_clients);
+    list_init(&s->worker_calls);
     list_init(&s->gone);
     list_init(&s->urgent);
     list_init(&s->bulk);
 }
 
 void sessions_fini(struct sessions *s) {
-    assert(s->client_count == 0);
+    assert(s->client_count == 0 && s->user_clients.count == 0);
+    assert(list_is_empty(&s->worker_calls));
     sessions_turn_end(s);
+    member_batches_fini(&s->member_batches);
     outq_pool_fini(&s->pool);
     hub_fini(&s->hub);
+    map_fini(&s->user_clients);
     for (size_t i = 0; i < PROTOCOL_COUNT; i++)
         frame_unref(s->pings[i]);
     buf_fini(&s->scratch);
@@ -94,31 +101,63 @@ static void prefetch(const struct hub_channel *hc, uint32_t i) {
     __builtin_prefetch((const char *)c + 64);
 }
 
+/* The frames of one message: each is made when the first client needs it. */
+struct frames {
+    struct frame *made[PROTOCOL_COUNT][ENCODING_COUNT];
+};
+
+static struct frame *frame_for(struct frames *f, struct subscription *sub, const struct msg *m) {
+    const struct protocol *p = sub->client->protocol;
+    enum encoding how = subscription_encoding(sub, m);
+    struct frame **made = &f->made[p->id][how];
+    if (!*made) {
+        *made = p->encode(m, how);
+        sessions_note_pending(sub->client->sessions, (*made)->total_bytes);
+    }
+    return *made;
+}
+
+static void deliver_to(struct subscription *sub, struct msg *m, struct frames *frames,
+                       bool is_urgent) {
+    if (m->parts.kind != MSG_PUBLICATION && !sub->wants_joins)
+        return;
+    if (sub->state == SUBSCRIPTION_SYNCING) {
+        if (!sync_hold(sub, m))
+            client_close(sub->client, CLOSE_SLOW);
+        return;
+    }
+    if (sub->is_positioned) {
+        enum sync_verdict verdict = sync_advance(sub, m);
+        if (verdict == SYNC_INSUFFICIENT)
+            subscription_insufficient(sub);
+        if (verdict != SYNC_DELIVER)
+            return;
+    }
+    struct frame *f = frame_for(frames, sub, m);
+    if (m->parts.kind != MSG_PUBLICATION || !conflate(sub, f))
+        subscription_deliver(sub, f, is_urgent);
+}
+
 static void deliver(struct sessions *s, struct msg *m) {
     struct hub_channel *hc = hub_find(&s->hub, m->parts.channel, m->channel_hash);
-    struct frame *frames[PROTOCOL_COUNT] = {0};
+    struct frames frames = {0};
     if (!hc)
         return;
-    bool is_member_message = m->parts.kind != MSG_PUBLICATION;
     bool is_urgent = hc->sub_count <= SESSIONS_BULK_SUBSCRIBERS;
+    hc->heard_ms = s->now_ms;
+    if (m->parts.kind != MSG_PUBLICATION && member_batch_take(s, hc, m))
+        return;
     metrics_add(s->metrics, METRIC_DELIVERED, hc->sub_count);
     hub_pin(hc); /* a slow client may be closed on the way */
     for (uint32_t i = hc->sub_count; i-- > 0;) {
         prefetch(hc, i);
-        struct subscription *sub = list_entry(hc->subs[i], struct subscription, hub);
-        const struct protocol *p = sub->client->protocol;
-        if (is_member_message && !sub->wants_joins)
-            continue;
-        if (!frames[p->id]) {
-            frames[p->id] = p->encode(m);
-            sessions_note_pending(s, frames[p->id]->total_bytes);
-        }
-        subscription_deliver(sub, m, frames[p->id], is_urgent);
+        deliver_to(list_entry(hc->subs[i], struct subscription, hub), m, &frames, is_urgent);
     }
     if (hub_unpin(hc))
         client_channel_idle(s, hc);
     for (size_t i = 0; i < PROTOCOL_COUNT; i++)
-        frame_unref(frames[i]);
+        for (size_t k = 0; k < ENCODING_COUNT; k++)
+            frame_unref(frames.made[i][k]);
 }
 
 void sessions_take(struct sessions *s, struct mail mail) {
@@ -213,7 +252,11 @@ static void fire(struct wheel_entry *e, void *arg) {
 
 void sessions_tick(struct sessions *s) {
     s->now_ms = clock_now_ms();
+    if (s->worker == 0 && s->broker->ops->tick) /* one worker is enough */
+        s->broker->ops->tick(s->broker);
+    worker_calls_tick(s);
     wheel_turn(&s->wheel, s->now_ms, fire, s);
+    member_batches_tick(s);
 }
 
 bool sessions_close_some(struct sessions *s, size_t max_count, enum close_reason reason) {

@@ -16,8 +16,10 @@
 #include "channels/broker.h"
 #include "channels/fanout.h"
 #include "channels/hub.h"
+#include "channels/users.h"
 #include "server/config/config.h"
 #include "server/session/client.h"
+#include "server/session/member_batch.h"
 #include "server/session/metrics.h"
 
 /* A channel with more subscribers than this on one worker is flushed behind everybody else. */
@@ -47,14 +49,18 @@ struct sessions {
     uint32_t worker;
     struct mailbox *mailbox;
     struct fanout *fanout;
+    struct users *users;
     struct broker *broker;
     struct metrics *metrics;
     struct token_keys keys;
 
     struct hub hub;
     struct wheel wheel;
+    struct member_batches member_batches;
     struct outq_pool pool;
     struct list clients;
+    struct map user_clients;   /* of user_index.c */
+    struct list worker_calls;  /* open ones: worker_calls.h */
     struct list gone;          /* clients to be freed at the end of the turn */
     struct list urgent, bulk;  /* clients with something to write */
     size_t touched_count;      /* put there since the last flush was over */

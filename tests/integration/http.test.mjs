@@ -8,7 +8,7 @@ import { RawSocket } from './helpers/rawsocket.mjs';
 import { api } from './helpers/http.mjs';
 
 const KEY = 'http-test-key';
-const METHODS = ['publish', 'broadcast', 'info'];
+const METHODS = ['publish', 'broadcast', 'presence', 'presence_stats', 'history', 'history_remove', 'info', 'batch'];
 let server;
 let slowBody; /* lasts as long as the server's deadline: it begins first */
 
@@ -115,10 +115,12 @@ test('what cannot be done is answered with the error in a 200, or in transport m
     await t.test(name, async () => {
       const plain = await ok(method, body);
       assert.equal(plain.status, 200);
-      assert.deepEqual(plain.json, { error: { code, message } });
+      assert.deepEqual(Object.keys(plain.json), ['error']);
+      assert.equal(plain.json.error.code, code);
+      assert.ok(plain.json.error.message.startsWith(message), plain.json.error.message); /* then why */
       const strict = await ok(method, body, { headers: { 'X-Centrifugo-Error-Mode': 'transport' } });
       assert.equal(strict.status, status);
-      assert.deepEqual(strict.json, { error: { code, message } });
+      assert.deepEqual(strict.json, plain.json);
     });
 });
 

@@ -84,10 +84,13 @@ async function presentIn(client, channel = 'room') {
 function onTwoNodes(name, body) {
   test(name, { timeout: deadline(60000) }, async () => {
     const redis = await startRedis();
-    const nodes = await startNodes(redis, 2, { config });
-    await body(redis, nodes);
-    await Promise.all(nodes.map((node) => node.stop()));
-    await redis.stop();
+    try {
+      const nodes = await startNodes(redis, 2, { config });
+      await body(redis, nodes);
+      await Promise.all(nodes.map((node) => node.stop()));
+    } finally {
+      await redis.stop();
+    }
   });
 }
 
@@ -217,8 +220,9 @@ describe('faults', { concurrency: true }, () => {
     await Promise.all(readers.map((reader) => reader.close()));
   });
 
-  test('nodes start before Redis', { timeout: deadline(60000) }, async () => {
+  test('nodes start before Redis', { timeout: deadline(60000) }, async (t) => {
     const redis = await startRedis();
+    t.after(() => redis.stop());
     await redis.kill();
     const node = await startServer({ config: { ...config, engine: { type: 'redis', redis: { address: redis.address } } } });
     const client = await connect(node);
@@ -236,11 +240,11 @@ describe('faults', { concurrency: true }, () => {
     await worksAgain([node], [client], 'hello');
     await client.close();
     await node.stop();
-    await redis.stop();
   });
 
-  test('a wrong password: /ready says it, the log does not show it', { timeout: deadline(60000) }, async () => {
+  test('a wrong password: /ready says it, the log does not show it', { timeout: deadline(60000) }, async (t) => {
     const redis = await startRedis();
+    t.after(() => redis.stop());
     await redis.client.config('SET', 'requirepass', 'right-password');
     const engine = (password) => ({ type: 'redis', redis: { address: redis.address, password } });
     const node = await startServer({ config: { ...config, engine: engine('wrong-password') } });
@@ -250,6 +254,5 @@ describe('faults', { concurrency: true }, () => {
     const good = await startServer({ config: { ...config, engine: engine('right-password') } });
     await ready(good);
     await good.stop();
-    await redis.stop();
   });
 });

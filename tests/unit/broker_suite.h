@@ -36,7 +36,7 @@ static void every_part_of_a_publication_arrives_as_it_was_sent(void **state) {
                                    .chan_info = STR("null")};
     struct test_node *n = &test_nodes[0];
     listen_on(LAST_NODE, 0, "chat:room#1 of {all}");
-    n->broker->ops->publish(n->broker, msg_create(&sent), NULL);
+    n->broker->ops->publish(n->broker, msg_create(&sent), NULL, NULL);
     struct msg *m = next_msg(LAST_NODE, 0);
     assert_true(str_equal(m->parts.channel, sent.channel));
     assert_true(str_equal(m->parts.data, sent.data));

@@ -241,7 +241,8 @@ static inline void send_text(uint32_t node, const char *channel, const char *dat
                              struct reply *r) {
     struct broker *b = test_nodes[node].broker;
     b->ops->publish(
-        b, msg_create(&(struct msg_parts){.channel = str_of(channel), .data = str_of(data)}), r);
+        b, msg_create(&(struct msg_parts){.channel = str_of(channel), .data = str_of(data)}), NULL,
+        r);
 }
 
 /* Published by worker 0 of the node and answered. */
@@ -264,13 +265,15 @@ static inline struct msg *member_msg(const char *channel, const char *client, co
 static inline void join_as(uint32_t node, const char *channel, const char *client, const char *user,
                            unsigned flags) {
     struct broker *b = test_nodes[node].broker;
-    b->ops->join(b, member_msg(channel, client, user, MSG_JOIN), flags);
+    b->ops->join(b, member_msg(channel, client, user, MSG_JOIN),
+                 &(struct member_options){flags, 0});
 }
 
 static inline void leave_as(uint32_t node, const char *channel, const char *client,
                             const char *user, unsigned flags) {
     struct broker *b = test_nodes[node].broker;
-    b->ops->leave(b, member_msg(channel, client, user, MSG_LEAVE), flags);
+    b->ops->leave(b, member_msg(channel, client, user, MSG_LEAVE),
+                  &(struct member_options){flags, 0});
 }
 
 static inline void expect_counts(uint32_t node, const char *channel, uint32_t clients,

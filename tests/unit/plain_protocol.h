@@ -9,6 +9,8 @@
  *   5 nothing              -> 5 ok (the test's own: needs no channel)
  *   pong                      the answer to "ping"
  *
+ * What the server does by itself: `NEWS given`, `NEWS taken: server unsubscribe`, `renewed 60 s`.
+ *
  * A command that fails: `2 error permission denied`. A publication: `NEWS hello`; a member:
  * `NEWS joined`, `NEWS left`. The end: `bye slow`.
  *
@@ -92,18 +94,47 @@ static inline void plain_event(struct client *c, const struct event *e) {
     else if (e->kind == EVENT_PRESENCE)
         snprintf(line, sizeof(line), "%u %u clients %u users", e->command_id,
                  e->presence->client_count, e->presence->user_count);
+    else if (e->kind == EVENT_GIVEN)
+        snprintf(line, sizeof(line), "%.*s given%s",
+                 STR_ARG(e->subscription->hub.channel->node.key),
+                 e->subscription->extra && e->subscription->extra->data ? " with data" : "");
+    else if (e->kind == EVENT_REMOVED)
+        snprintf(line, sizeof(line), "%.*s taken: %s", STR_ARG(e->channel),
+                 unsubscribe_reason_text(e->removed_for));
+    else if (e->kind == EVENT_RENEWED)
+        snprintf(line, sizeof(line), "renewed %u s", client_ttl_s(c));
     else
         snprintf(line, sizeof(line), "%u %s", e->command_id, words[e->kind]);
     client_send(c, plain_line(line));
 }
 
-static inline struct frame *plain_encode(const struct msg *m) {
+static inline void plain_add(struct buf *line, const struct msg *m) {
+    buf_printf(line, "%.*s ", STR_ARG(m->parts.channel));
+    if (m->parts.kind != MSG_PUBLICATION)
+        buf_add_z(line, m->parts.kind == MSG_JOIN ? "joined" : "left");
+    buf_add(line, m->parts.data);
+}
+
+/* "news joined a, left b" */
+static inline struct frame *plain_encode_members(struct msg *const *msgs, uint32_t count) {
     struct buf line = {0};
     plain_encode_count++;
-    buf_printf(&line, "%.*s ", STR_ARG(m->parts.channel));
-    if (m->parts.kind != MSG_PUBLICATION)
-        buf_add_z(&line, m->parts.kind == MSG_JOIN ? "joined" : "left");
-    buf_add(&line, m->parts.data);
+    buf_printf(&line, "%.*s", STR_ARG(msgs[0]->parts.channel));
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(&line, "%s %s %.*s", i ? "," : "",
+                   msgs[i]->parts.kind == MSG_JOIN ? "joined" : "left",
+                   STR_ARG(msgs[i]->parts.client));
+    buf_add_char(&line, '\n');
+    struct frame *f = frame_create_plain(buf_str(&line));
+    buf_fini(&line);
+    return f;
+}
+
+static inline struct frame *plain_encode(const struct msg *m, enum encoding how) {
+    (void)how;
+    struct buf line = {0};
+    plain_encode_count++;
+    plain_add(&line, m);
     buf_add_char(&line, '\n');
     struct frame *f = frame_create_plain(buf_str(&line));
     buf_fini(&line);
@@ -120,6 +151,12 @@ static inline struct frame *plain_farewell(enum close_reason r) {
     return r > CLOSE_WRITE_ERROR ? plain_line(line) : NULL;
 }
 
+static inline struct frame *plain_farewell_with(uint16_t code, struct str text) {
+    char line[128];
+    snprintf(line, sizeof(line), "bye %u %.*s", code, STR_ARG(text));
+    return plain_line(line);
+}
+
 static inline uint16_t plain_close_code(enum close_reason r) {
     return (uint16_t)(1000 + r);
 }
@@ -133,11 +170,13 @@ static const struct protocol plain_protocol = {
     .receive = plain_receive,
     .event = plain_event,
     .encode = plain_encode,
+    .encode_members = plain_encode_members,
     .ping = plain_ping,
     .ping_interval_ms = plain_ping_interval_ms,
     .expects_pong = true,
     .has_members = true,
     .farewell = plain_farewell,
+    .farewell_with = plain_farewell_with,
     .close_code = plain_close_code,
 };
 

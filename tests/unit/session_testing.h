@@ -42,6 +42,7 @@ static struct bench {
     struct mailbox mailbox;
     struct mailbox *boxes[1];
     struct fanout *fanout;
+    struct users *users;
     struct broker *broker;
     struct sessions sessions;
     struct list wires;
@@ -185,11 +186,13 @@ static inline void bench_start(struct broker *(*create)(struct fanout *)) {
     mailbox_init(&bench.mailbox, SIZE_MAX, bench_wake, NULL);
     bench.boxes[0] = &bench.mailbox;
     bench.fanout = fanout_create(bench.boxes, 1);
+    bench.users = users_create(bench.boxes, 1);
     bench.broker = create(bench.fanout);
     bench.sessions = (struct sessions){
         .config = bench.config,
         .mailbox = &bench.mailbox,
         .fanout = bench.fanout,
+        .users = bench.users,
         .broker = bench.broker,
         .metrics = &bench.metrics,
     };
@@ -258,10 +261,12 @@ static inline void bench_stop(void) {
     assert_int_equal(bench.sessions.client_count, 0);
     assert_int_equal(bench.sessions.hub.sub_count, 0);
     assert_int_equal(fanout_channel_count(bench.fanout), 0);
+    assert_int_equal(users_count(bench.users), 0);
     assert_false(sessions_has_pending(&bench.sessions));
     sessions_fini(&bench.sessions);
     bench.broker->ops->destroy(bench.broker);
     fanout_destroy(bench.fanout);
+    users_destroy(bench.users);
     mailbox_fini(&bench.mailbox);
     config_destroy(bench.config);
 }

@@ -2,8 +2,9 @@
  * or stub_fail().
  *
  * It checks what a broker may expect: a channel is attached once and detached once, and only then
- * again. Messages go to the fanout when their publish is answered with BROKER_OK. Joins and leaves
- * take effect at once, and each leave must have had its join.
+ * again. Messages go to the fanout when their publish is answered with BROKER_OK; where history is
+ * to be kept they are numbered, all channels together, and forgotten. Joins and leaves take effect
+ * at once, and each leave must have had its join.
  *
  * Include after <cmocka.h> or tests/fuzz/fuzz_asserts.h. Thread: one. Owns: the messages of open
  * calls.
@@ -19,12 +20,18 @@
 
 #include <string.h>
 
+enum stub_kind { STUB_PUBLISH, STUB_ATTACH, STUB_PRESENCE, STUB_HISTORY, STUB_HISTORY_REMOVE };
+
 struct stub_call {
     struct list link;
+    enum stub_kind kind;
     struct reply *reply;
     struct msg *msg;                 /* of a publish */
+    struct publish_options options;  /* of it; the texts are cut to what fits below */
+    char key[64], version_epoch[64]; /* the texts */
     struct presence_reply *presence; /* of a presence */
-    char channel[512];               /* of an attach or a presence */
+    struct history_reply *history;   /* of a history */
+    char channel[512];               /* of all but a publish */
 };
 
 struct stub_attached {
@@ -40,6 +47,7 @@ struct stub_broker {
     size_t call_count, attached_count;
     uint64_t attaches_total, detaches_total, publishes_total;
     struct presence members;
+    struct position top; /* the newest publication that was numbered */
     const char *trouble;
     void (*on_attach)(struct str channel); /* NULL: nobody wants to know */
 };
@@ -63,26 +71,44 @@ static inline void stub_forget(struct stub_broker *s, struct stub_attached *a) {
     mem_free(a);
 }
 
-static inline struct stub_call *stub_open(struct stub_broker *s, struct reply *r) {
+static inline struct stub_call *stub_open(struct stub_broker *s, enum stub_kind kind,
+                                          struct str channel, struct reply *r) {
     struct stub_call *call = mem_zalloc(sizeof(*call));
+    call->kind = kind;
     call->reply = r;
+    assert_true(channel.n < sizeof(call->channel));
+    if (channel.n)
+        memcpy(call->channel, channel.p, channel.n);
     list_append(&s->calls, &call->link);
     s->call_count++;
     return call;
 }
 
-static inline void stub_publish(struct broker *b, struct msg *m, struct reply *r) {
+static inline struct str stub_keep(char *to, size_t cap, struct str text) {
+    size_t n = text.n < cap ? text.n : cap;
+    if (n)
+        memcpy(to, text.p, n);
+    return (struct str){to, n};
+}
+
+static inline void stub_publish(struct broker *b, struct msg *m, const struct publish_options *o,
+                                struct reply *r) {
+    struct stub_call *call = stub_open(stub_of(b), STUB_PUBLISH, STR_NONE, r);
     stub_of(b)->publishes_total++;
-    stub_open(stub_of(b), r)->msg = m;
+    call->msg = m;
+    if (!o)
+        return;
+    call->options = *o;
+    call->options.idempotency_key = stub_keep(call->key, sizeof(call->key), o->idempotency_key);
+    call->options.version_epoch =
+        stub_keep(call->version_epoch, sizeof(call->version_epoch), o->version_epoch);
 }
 
 static inline void stub_attach(struct broker *b, struct str channel, struct reply *r) {
     struct stub_broker *s = stub_of(b);
-    struct stub_call *call = stub_open(s, r);
     struct stub_attached *a = mem_zalloc(sizeof(*a));
     assert_null(stub_find(s, channel));
-    assert_true(channel.n < sizeof(call->channel));
-    memcpy(call->channel, channel.p, channel.n);
+    stub_open(s, STUB_ATTACH, channel, r);
     memcpy(a->channel, channel.p, channel.n);
     list_append(&s->attached, &a->link);
     s->attached_count++;
@@ -100,7 +126,8 @@ static inline void stub_detach(struct broker *b, struct str channel) {
     stub_forget(s, a);
 }
 
-static inline void stub_join(struct broker *b, struct msg *m, unsigned flags) {
+static inline void stub_join(struct broker *b, struct msg *m, const struct member_options *o) {
+    unsigned flags = o->flags;
     assert_true(flags != 0 && m->parts.kind == MSG_JOIN);
     assert_non_null(stub_find(stub_of(b), m->parts.channel));
     if (flags & MEMBER_KEEP)
@@ -110,7 +137,8 @@ static inline void stub_join(struct broker *b, struct msg *m, unsigned flags) {
     msg_unref(m);
 }
 
-static inline void stub_leave(struct broker *b, struct msg *m, unsigned flags) {
+static inline void stub_leave(struct broker *b, struct msg *m, const struct member_options *o) {
+    unsigned flags = o->flags;
     assert_true(flags != 0 && m->parts.kind == MSG_LEAVE);
     if (flags & MEMBER_KEEP)
         assert_true(presence_leave(&stub_of(b)->members, m->parts.channel, m->parts.client));
@@ -120,31 +148,72 @@ static inline void stub_leave(struct broker *b, struct msg *m, unsigned flags) {
 }
 
 static inline void stub_presence(struct broker *b, struct str channel, struct presence_reply *r) {
-    struct stub_call *call = stub_open(stub_of(b), &r->reply);
-    assert_true(channel.n < sizeof(call->channel));
-    memcpy(call->channel, channel.p, channel.n);
-    call->presence = r;
+    stub_open(stub_of(b), STUB_PRESENCE, channel, &r->reply)->presence = r;
+}
+
+static inline void stub_history(struct broker *b, struct str channel, struct history_reply *r) {
+    stub_open(stub_of(b), STUB_HISTORY, channel, &r->reply)->history = r;
+}
+
+static inline void stub_history_remove(struct broker *b, struct str channel, struct reply *r) {
+    stub_open(stub_of(b), STUB_HISTORY_REMOVE, channel, r);
 }
 
 static inline const char *stub_trouble(struct broker *b) {
     return stub_of(b)->trouble;
 }
 
+static inline void stub_carry(struct stub_broker *s, struct stub_call *call) {
+    const struct publish_options *o = &call->options;
+    if (o->keep.size && !o->skips_history) {
+        s->top.offset++;
+        call->msg->position = s->top;
+    }
+    if (call->reply)
+        call->reply->position = call->msg->position;
+    fanout_post(s->fanout, call->msg);
+}
+
+/* It kept nothing. */
+static inline void stub_read_history(struct stub_broker *s, struct history_reply *h) {
+    h->top = s->top;
+    h->is_other_epoch =
+        h->has_since && h->since.epoch[0] && memcmp(h->since.epoch, s->top.epoch, EPOCH_BYTES) != 0;
+}
+
+/* What the call asks for, done. */
+static inline void stub_do(struct stub_broker *s, struct stub_call *call) {
+    struct str channel = str_of(call->channel);
+    switch (call->kind) {
+    case STUB_PUBLISH:
+        stub_carry(s, call);
+        break;
+    case STUB_ATTACH:
+        break;
+    case STUB_PRESENCE:
+        presence_read(&s->members, channel, call->presence);
+        break;
+    case STUB_HISTORY:
+        stub_read_history(s, call->history);
+        break;
+    case STUB_HISTORY_REMOVE:
+        break;
+    }
+}
+
 /* Answers one call. */
 static inline void stub_finish(struct stub_broker *s, struct stub_call *call,
                                enum broker_result result) {
-    bool is_attach = !call->msg && !call->presence;
-    struct stub_attached *a = is_attach ? stub_find(s, str_of(call->channel)) : NULL;
+    struct stub_attached *a =
+        call->kind == STUB_ATTACH ? stub_find(s, str_of(call->channel)) : NULL;
     list_remove(&call->link);
     s->call_count--;
     if (a && result == BROKER_OK)
         a->is_confirmed = true;
     else if (a)
         stub_forget(s, a);
-    if (call->msg && result == BROKER_OK)
-        fanout_post(s->fanout, call->msg);
-    if (call->presence && result == BROKER_OK)
-        presence_read(&s->members, str_of(call->channel), call->presence);
+    if (result == BROKER_OK)
+        stub_do(s, call);
     if (call->msg)
         msg_unref(call->msg);
     broker_answer(call->reply, result);
@@ -191,6 +260,8 @@ static inline struct broker *stub_broker_create(struct fanout *fanout) {
         .join = stub_join,
         .leave = stub_leave,
         .presence = stub_presence,
+        .history = stub_history,
+        .history_remove = stub_history_remove,
         .trouble = stub_trouble,
         .stop = stub_stop,
         .destroy = stub_destroy,
@@ -201,6 +272,7 @@ static inline struct broker *stub_broker_create(struct fanout *fanout) {
     list_init(&s->calls);
     list_init(&s->attached);
     presence_init(&s->members);
+    memcpy(s->top.epoch, "STUBSTUB", EPOCH_BYTES);
     return &s->broker;
 }
 

@@ -68,7 +68,7 @@ static void a_publication_reaches_the_subscribers_then_the_answer_comes(void **s
     struct msg *m = message();
     struct mail mail;
     fanout_add(fanout, STR("news"), 0);
-    broker->ops->publish(broker, m, &r);
+    broker->ops->publish(broker, m, NULL, &r);
     assert_int_equal(woken_count, 1);
     assert_true(mailbox_take(&box, &mail));
     assert_int_equal(mail.kind, MAIL_MSG);
@@ -84,7 +84,7 @@ static void a_publication_nobody_wants_is_answered_and_freed(void **state) {
     (void)state;
     struct reply r = {.to = &box};
     struct msg *m = msg_ref(message());
-    broker->ops->publish(broker, m, &r);
+    broker->ops->publish(broker, m, NULL, &r);
     assert_int_equal(m->refs, 1);
     expect_reply(&r, BROKER_OK);
     expect_nothing();
@@ -95,7 +95,7 @@ static void a_publication_needs_no_reply(void **state) {
     (void)state;
     struct mail mail;
     fanout_add(fanout, STR("news"), 0);
-    broker->ops->publish(broker, message(), NULL);
+    broker->ops->publish(broker, message(), NULL, NULL);
     assert_true(mailbox_take(&box, &mail));
     assert_int_equal(mail.kind, MAIL_MSG);
     msg_unref(mail.msg);
@@ -120,11 +120,76 @@ static void answers_come_in_the_order_of_the_calls(void **state) {
         if (i % 2)
             broker->ops->attach(broker, STR("a"), &replies[i]);
         else
-            broker->ops->publish(broker, message(), &replies[i]);
+            broker->ops->publish(broker, message(), NULL, &replies[i]);
     }
     for (int i = 0; i < 50; i++)
         expect_reply(&replies[i], BROKER_OK);
     expect_nothing();
+}
+
+/* --- members ---------------------------------------------------------------------------------- */
+
+static void member(enum msg_kind kind, const char *client, const struct member_options *o) {
+    struct msg *m = msg_create(
+        &(struct msg_parts){.kind = kind, .channel = STR("news"), .client = str_of(client)});
+    if (kind == MSG_JOIN)
+        broker->ops->join(broker, m, o);
+    else
+        broker->ops->leave(broker, m, o);
+}
+
+static void expect_announced(enum msg_kind kind, const char *client) {
+    struct mail mail;
+    assert_true(mailbox_take(&box, &mail));
+    assert_int_equal(mail.kind, MAIL_MSG);
+    assert_int_equal(mail.msg->parts.kind, kind);
+    assert_true(str_equal(mail.msg->parts.client, str_of(client)));
+    msg_unref(mail.msg);
+}
+
+static void above_its_limit_a_channel_announces_nobody(void **state) {
+    const struct member_options two = {MEMBER_KEEP | MEMBER_ANNOUNCE, 2};
+    (void)state;
+    fanout_add(fanout, STR("news"), 0);
+    member(MSG_JOIN, "a", &two);
+    expect_announced(MSG_JOIN, "a");
+    member(MSG_JOIN, "b", &two);
+    expect_announced(MSG_JOIN, "b");
+    member(MSG_JOIN, "c", &two); /* the third */
+    member(MSG_JOIN, "d", &two);
+    member(MSG_LEAVE, "a", &two);
+    member(MSG_LEAVE, "c", &two); /* of three */
+    expect_nothing();
+    member(MSG_LEAVE, "d", &two); /* of two */
+    expect_announced(MSG_LEAVE, "d");
+    member(MSG_LEAVE, "d", &two); /* it was not there */
+    member(MSG_JOIN, "b", &two);  /* it was there */
+    expect_nothing();
+    member(MSG_JOIN, "e", &two);
+    expect_announced(MSG_JOIN, "e");
+    member(MSG_LEAVE, "e", &two);
+    member(MSG_LEAVE, "b", &two);
+    expect_announced(MSG_LEAVE, "e");
+    expect_announced(MSG_LEAVE, "b");
+    expect_nothing();
+    fanout_remove(fanout, STR("news"), 0);
+}
+
+/* Nobody is counted without presence; and without announcing there is nothing to limit. */
+static void the_limit_needs_presence(void **state) {
+    const struct member_options announced = {MEMBER_ANNOUNCE, 1}, kept = {MEMBER_KEEP, 1};
+    (void)state;
+    fanout_add(fanout, STR("news"), 0);
+    for (int i = 0; i < 3; i++) {
+        member(MSG_JOIN, "a", &announced);
+        expect_announced(MSG_JOIN, "a");
+        member(MSG_LEAVE, "b", &announced);
+        expect_announced(MSG_LEAVE, "b");
+    }
+    member(MSG_JOIN, "c", &kept);
+    member(MSG_LEAVE, "c", &kept);
+    expect_nothing();
+    fanout_remove(fanout, STR("news"), 0);
 }
 
 static void it_is_never_in_trouble(void **state) {
@@ -141,7 +206,7 @@ static void after_stop_calls_are_answered_with_unavailable(void **state) {
     fanout_add(fanout, STR("news"), 0);
     broker->ops->stop(broker);
     broker->ops->attach(broker, STR("news"), &attach_reply);
-    broker->ops->publish(broker, m, &publish_reply);
+    broker->ops->publish(broker, m, NULL, &publish_reply);
     broker->ops->detach(broker, STR("news"));
     fanout_remove(fanout, STR("news"), 0);
     expect_reply(&attach_reply, BROKER_UNAVAILABLE);
@@ -166,6 +231,8 @@ int main(void) {
         BROKER_TEST(a_publication_needs_no_reply),
         BROKER_TEST(an_attach_is_answered_at_once),
         BROKER_TEST(answers_come_in_the_order_of_the_calls),
+        BROKER_TEST(above_its_limit_a_channel_announces_nobody),
+        BROKER_TEST(the_limit_needs_presence),
         BROKER_TEST(it_is_never_in_trouble),
         BROKER_TEST(after_stop_calls_are_answered_with_unavailable),
         BROKER_TEST(an_answer_without_a_reply_is_nothing),

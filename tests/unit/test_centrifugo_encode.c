@@ -34,7 +34,7 @@ static void expect_text(const char *expected) {
 static void expect_push(const struct msg_parts *parts, const char *expected) {
     struct msg *m = msg_create(parts);
     buf_clear(&text);
-    centrifugo_add_push(&text, m);
+    centrifugo_add_push(&text, m, ENCODING_PLAIN);
     msg_unref(m);
     expect_text(expected);
 }
@@ -105,8 +105,9 @@ static void names_are_escaped(void **state) {
 /* --- replies ---------------------------------------------------------------------------------- */
 
 static void replies_carry_the_id_of_their_command(void **state) {
+    const struct subscription plain = {0};
     (void)state;
-    expect_reply((struct event){.kind = EVENT_SUBSCRIBED, .command_id = 1},
+    expect_reply((struct event){.kind = EVENT_SUBSCRIBED, .command_id = 1, .subscription = &plain},
                  "{\"id\":1,\"subscribe\":{}}");
     expect_reply((struct event){.kind = EVENT_UNSUBSCRIBED, .command_id = 4294967295u},
                  "{\"id\":4294967295,\"unsubscribe\":{}}");

@@ -115,7 +115,7 @@ static void who_waits_longer_than_the_bound_is_closed_as_slow(void **state) {
     (void)state;
     struct wire *w = open_connected();
     say(w, "2 sub news");
-    for (int i = 0; i < HELD_MAX_COUNT; i++)
+    for (int i = 0; i < SYNC_HELD_MAX_COUNT; i++)
         arrives("news", "x");
     assert_int_equal(w->client->state, CLIENT_CONNECTED);
     arrives("news", "x");
@@ -131,7 +131,7 @@ static void what_waits_is_bounded_in_bytes_too(void **state) {
     struct wire *w = open_connected();
     memset(data, 'x', sizeof(data) - 1);
     say(w, "2 sub news");
-    for (int i = 0; i < HELD_MAX_BYTES / 100000 + 1; i++)
+    for (int i = 0; i < SYNC_HELD_MAX_BYTES / 100000 + 1; i++)
         arrives("news", data);
     assert_int_equal(w->client->state, CLIENT_CONNECTED);
     arrives("news", data);

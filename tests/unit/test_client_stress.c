@@ -240,7 +240,8 @@ static void a_peer_has_a_token(struct peer *p) {
         snprintf(names[i], sizeof(names[i]), "ch%u", p->given[i]);
         channels[i] = str_of(names[i]);
     }
-    client_join_all(p->wire->client, 1, channels, p->given_count);
+    client_join_all(p->wire->client,
+                    &(struct client_join_all){1, channels, p->given_count, NULL, NULL});
 }
 
 static void a_peer_comes(struct peer *p) {
