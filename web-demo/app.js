@@ -1,13 +1,15 @@
 /* The demo's main file: makes the parts and joins them.
  *
  *   identity.js  name, colour, room        connection.js  the link to the server (SDK or fallback.js)
+ *   past.js      history, recovery         offline.js     away on purpose
  *   chat.js      messages, outbox          cursors.js     who points where
  *   chart.js     messages per second       bells.js       who is here
  *   status.js    connection state          flood.js       the limits at work (flood-worker.js)
  *   theme.js     light and dark, before the first paint
  *   pane.js      alone, or one of several nodes side by side (split.html)
  *
- * A room is two channels: chat-ROOM and cursors-ROOM (and two that nobody listens to: flood-, probe-). Plain modules, no build step, no inline scripts or
+ * A room is two channels: chat-ROOM, which keeps a history, and live:cursors-ROOM, which does not (and two
+ * that nobody listens to: live:flood-, live:probe-). Plain modules, no build step, no inline scripts or
  * styles: the page works under a strict Content-Security-Policy.
  */
 import { Belfry } from './bells.js';
@@ -17,6 +19,7 @@ import { openLink, socketUrl } from './connection.js';
 import { Cursors, isCursor } from './cursors.js';
 import { Flood } from './flood.js';
 import { channelOf, cleanRoom, hashOfRoom, hueOf, loadName, NAME_MAX, oneLine, randomId, roomOfUrl, saveName } from './identity.js';
+import { Offline } from './offline.js';
 import { Status } from './status.js';
 
 const $ = (id) => document.getElementById(id);
@@ -45,17 +48,28 @@ new Flood({
   probe: () => link.publish(channelOf('probe', room.name), 0),
 });
 
+const offline = new Offline({
+  onLeave: () => {
+    link.pause();
+    show({ phase: 'offline', retryAt: offline.until });
+  },
+  onReturn: () => link.connect(),
+});
+
+function show(state) {
+  isConnected = state.phase === 'connected';
+  if (isConnected) me.client = state.client;
+  belfry.seen(me.name, me.client);
+  $('here').classList.toggle('stale', !isConnected);
+  status.show(state);
+}
+
 /* Another transport is another link; the room, and what is on the page, stay. */
 function open(kind) {
   link?.close();
+  offline.end();
   belfry.setMembers(null);
-  link = openLink(kind, window.Centrifuge, (state) => {
-    isConnected = state.phase === 'connected';
-    if (isConnected) me.client = state.client;
-    belfry.seen(me.name, me.client);
-    $('here').classList.toggle('stale', !isConnected);
-    status.show(state);
-  });
+  link = openLink(kind, window.Centrifuge, (state) => offline.until || show(state));
   $('info-sdk').textContent = link.speaks;
   $('sse-note').hidden = kind !== 'sse';
   join();
@@ -68,9 +82,10 @@ function count(isStrike) {
   chart.count(isStrike);
 }
 
-function onChat(data, client) {
+function onChat(data, client, when) {
+  const { name } = chat.receive(data, when === 'live');
+  if (when === 'earlier') return; /* it did not happen now */
   count(true);
-  const { name } = chat.receive(data);
   belfry.ring(name, client);
   if (document.hidden) unread += 1;
   title();
@@ -88,9 +103,11 @@ function title() {
 
 function join() {
   const { name } = room;
+  status.position(null);
   const onRefused = ({ code, message }) => status.alert(`#${name} cannot be joined: ${message} (${code}).`);
   room.chat = link.join(channelOf('chat', name), {
     onData: onChat, onRefused, onMembers: (members) => belfry.setMembers(members), isMine: (data) => !isCursor(data),
+    onMark: (mark) => chat.mark(mark), onPosition: (position) => status.position(position), isFresh: chat.isEmpty,
   });
   room.cursors = link.join(channelOf('cursors', name), { onData: onCursor, onRefused: () => {}, isMine: isCursor });
 }

@@ -5,10 +5,20 @@
  * rolled back: it stays in the outbox, says why, and offers Retry (the same id, so that nobody sees it
  * twice) and Discard.
  *
+ * What is not live (the history, what was recovered) shows the time its sender wrote, if he did; marks
+ * between messages say where it begins or ends.
+ *
  * Everything that came from the network is put on the page with textContent only. Messages are collected
  * and drawn once per frame, and the oldest are dropped beyond MESSAGES_MAX: a flood costs a frame, not the tab.
  */
 import { hueOf, NAME_MAX, oneLine, randomId } from './identity.js';
+
+const MARKS = {
+  earlier: () => 'earlier ↑',
+  recovered: (count) => (count ? `recovered ${number(count, 'message')} you missed ↓` : 'back, and nothing was missed'),
+  lost: (count) => (count ? `${number(count, 'message')} you missed ${count === 1 ? 'is' : 'are'} lost` : 'some messages may be lost'),
+  unknown: () => 'back; what was said meanwhile is not here',
+};
 
 export const MESSAGES_MAX = 500;
 const TEXT_MAX = 2000;
@@ -18,6 +28,7 @@ const NEAR_BOTTOM_PX = 80;
 
 const $ = (id) => document.getElementById(id);
 const clone = (id) => $(id).content.firstElementChild.cloneNode(true);
+const number = (count, what) => `${count.toLocaleString()} ${what}${count === 1 ? '' : 's'}`;
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 
 /* A publication as we show it, whoever made it: this page, or curl with nothing but a string. */
@@ -29,6 +40,7 @@ export function readMessage(data) {
     id: typeof given.id === 'string' && given.id.length <= 64 ? given.id : randomId(),
     name: oneLine(typeof given.name === 'string' ? given.name : '', NAME_MAX) || 'API',
     text: [...well].slice(0, TEXT_MAX).join(''),
+    at: Number.isFinite(given.at) && given.at > 0 ? Math.min(given.at, Date.now()) : undefined,
   };
 }
 
@@ -36,7 +48,7 @@ export class Chat {
   #shown = new Map();   /* id -> element in the log */
   #sent = new Map();    /* id -> { message, element, timer, sentAt, hasReturned } in the outbox */
   #own = new Set();     /* ids of this page that are in the log or the outbox */
-  #arrived = [];        /* waits for the next frame */
+  #arrived = [];        /* messages and marks that wait for the next frame */
   #frame = 0;
   #last = { name: null, at: 0 };
   #unseen = 0;
@@ -53,6 +65,10 @@ export class Chat {
     $('outbox').addEventListener('click', (event) => this.#clicked(event));
   }
 
+  get isEmpty() {
+    return this.#shown.size + this.#arrived.length === 0;
+  }
+
   clear() {
     for (const { timer } of this.#sent.values()) clearTimeout(timer);
     for (const known of [this.#shown, this.#sent, this.#own]) known.clear();
@@ -65,7 +81,7 @@ export class Chat {
   }
 
   send(name, text) {
-    const message = readMessage({ id: randomId(), name, text });
+    const message = readMessage({ id: randomId(), name, text, at: Date.now() });
     if (!message.text) return;
     const element = this.#element(message, true);
     this.#own.add(message.id);
@@ -76,15 +92,25 @@ export class Chat {
     this.#attempt(message.id);
   }
 
-  receive(data) {
+  receive(data, isLive = true) {
     const message = readMessage(data);
+    if (isLive) message.at = Date.now(); /* our clock is the one that the reader sees */
     const entry = this.#sent.get(message.id);
     if (entry) this.#returned(entry);
     if (!message.text) return message;
-    this.#arrived.push(message);
+    this.#soon(message);
+    return message;
+  }
+
+  /* A line in the log; count may be undefined. */
+  mark({ kind, count }) {
+    this.#soon({ kind, words: MARKS[kind](count) });
+  }
+
+  #soon(item) {
+    this.#arrived.push(item);
     if (this.#arrived.length > MESSAGES_MAX) this.#arrived.shift();
     this.#frame ||= requestAnimationFrame(() => this.#draw());
-    return message;
   }
 
   /* ---- outbox ---- */
@@ -151,6 +177,10 @@ export class Chat {
     const rows = document.createDocumentFragment();
     let foreign = 0;
     for (const message of arrived) {
+      if (message.kind) {
+        this.#drawMark(rows, message);
+        continue;
+      }
       if (this.#shown.has(message.id)) continue; /* a retry of something that had arrived after all */
       const isOwn = this.#own.has(message.id);
       this.#leaveOutbox(message.id);
@@ -174,27 +204,40 @@ export class Chat {
     row.style.setProperty('--h', hueOf(message.name));
     row.querySelector('bdi').textContent = message.name;
     row.querySelector('.words').textContent = message.text;
-    const time = row.querySelector('time');
-    const now = new Date();
-    time.dateTime = now.toISOString();
-    time.textContent = clock.format(now);
+    if (message.at) {
+      const time = row.querySelector('time');
+      time.dateTime = new Date(message.at).toISOString();
+      time.textContent = clock.format(message.at);
+    }
     return row;
   }
 
-  #group(row, { name }) {
-    const now = Date.now();
-    const isSame = this.#last.name === name && now - this.#last.at < GROUP_MS;
+  #group(row, { name, at }) {
+    const isSame = this.#last.name === name && !(at - this.#last.at >= GROUP_MS);
     row.classList.toggle('again', isSame);
-    this.#last = { name, at: now };
+    this.#last = { name, at };
+  }
+
+  /* Of the same kind one after the other, only the last counts. */
+  #drawMark(rows, { kind, words }) {
+    const row = clone('mark-template');
+    row.dataset.kind = kind;
+    row.firstElementChild.textContent = words;
+    const last = rows.lastElementChild ?? $('log').lastElementChild;
+    if (last?.dataset.kind === kind) last.remove();
+    rows.append(row);
+    this.#last = { name: null, at: 0 };
   }
 
   #trim() {
     for (const [id, row] of this.#shown) {
       if (this.#shown.size <= MESSAGES_MAX) break;
+      while (row.previousElementSibling) row.previousElementSibling.remove(); /* a mark */
       row.remove();
       this.#shown.delete(id);
       this.#own.delete(id);
     }
+    if ($('log').firstElementChild?.dataset.kind === 'earlier') $('log').firstElementChild.remove(); /* than what? */
     $('log').firstElementChild?.classList.remove('again');
   }
 

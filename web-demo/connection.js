@@ -4,20 +4,21 @@
  *   const link = openLink(kind, Sdk, onState);                kind: 'websocket' or 'sse'
  *   const room = link.join(channel, handlers);
  *   await room.publish(data);                                 rejects with { code, message }
- *   room.leave();  link.connect();  link.close();
+ *   room.leave();  link.connect();  link.pause();  link.close();
  *   await link.publish(channel, data);                        to any channel, joined or not
  *
- * Handlers: onData(data, client), where client is the sender's id if the server knows it;
+ * Handlers: onData(data, client, when), where client is the sender's id if the server knows it;
  * onRefused({ code, message }); onMembers(Set of client ids, or null when nobody can tell), optional;
- * isMine(data), for transports that do not name the channel.
+ * isMine(data), for transports that do not name the channel; those of past.js.
  *
  * onState gets { phase, code, reason, attempt, since, retryAt, transport, client }; phase is connecting,
  * connected, reconnecting or disconnected (for good, until somebody calls connect()). The SDK reconnects,
- * resubscribes, answers pings and times calls out by itself: nothing of that is repeated here.
+ * resubscribes, recovers, answers pings and times calls out by itself: nothing of that is repeated here.
  */
 import { FallbackLink } from './fallback.js';
 import { urlOf } from './http.js';
 import { followMembers } from './members.js';
+import { Past } from './past.js';
 import { SseLink } from './sse.js';
 
 export const socketUrl = urlOf('connection/websocket');
@@ -53,15 +54,23 @@ class SdkLink {
     this.client.connect();
   }
 
+  /* Subscriptions stay, and their positions with them. */
+  pause() {
+    this.client.disconnect();
+  }
+
   close() {
     this.onState = () => {};
     for (const subscription of Object.values(this.client.subscriptions())) this.#drop(subscription);
     this.client.disconnect();
   }
 
-  join(channel, { onData, onRefused, onMembers }) {
+  join(channel, handlers) {
+    const { onRefused, onMembers } = handlers;
     const subscription = this.client.newSubscription(channel, { joinLeave: Boolean(onMembers) });
-    subscription.on('publication', ({ data, info }) => onData(data, info?.client));
+    const past = subscription.past = new Past((limit) => subscription.history({ limit, reverse: true }), handlers);
+    subscription.on('publication', (publication) => past.publication(publication));
+    subscription.on('subscribed', ({ streamPosition, recovered }) => past.subscribed(streamPosition, recovered));
     subscription.on('unsubscribed', ({ code, reason }) => onRefused({ code, message: reason }));
     if (onMembers) subscription.members = followMembers(subscription, onMembers);
     subscription.subscribe();
@@ -77,6 +86,7 @@ class SdkLink {
 
   #drop(subscription) {
     subscription.members?.stop();
+    subscription.past.stop();
     subscription.removeAllListeners();
     subscription.unsubscribe();
     this.client.removeSubscription(subscription);

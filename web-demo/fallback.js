@@ -3,9 +3,11 @@
  * For a page whose npm package is not installed, and to show how little the protocol asks for: one JSON
  * object per line; {"id":1,"connect":{}} first, then {"id":2,"subscribe":{"channel":"x"}}; a publication
  * is {"push":{"channel":"x","pub":{"data":…}}}; an empty object is a ping and is answered with one.
- * It does not recover missed messages and knows no tokens: that is what the SDK is for.
+ * It does not ask for recovery: after a lost connection past.js looks into the history instead. It knows
+ * no tokens: that is what the SDK is for.
  */
-import { publisher } from './http.js';
+import { publisher, recall } from './http.js';
+import { Past } from './past.js';
 
 const final = (code) => (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
@@ -26,22 +28,30 @@ export class FallbackLink {
     this.socket.onclose = ({ code, reason }) => this.#closed(code, reason || 'transport closed');
   }
 
-  close() {
-    this.onState = () => {};
-    this.rooms.clear();
+  pause() {
+    this.isConnected = false;
     clearTimeout(this.timer);
     clearTimeout(this.watchdog);
-    this.socket.onclose = this.socket.onmessage = null;
+    this.socket.onopen = this.socket.onclose = this.socket.onmessage = null;
     this.socket.close();
   }
 
+  close() {
+    this.onState = () => {};
+    for (const { past } of this.rooms.values()) past.stop();
+    this.rooms.clear();
+    this.pause();
+  }
+
   join(channel, handlers) {
-    this.rooms.set(channel, handlers);
+    const past = new Past((limit) => recall(channel, limit), handlers);
+    this.rooms.set(channel, { ...handlers, past });
     handlers.onMembers?.(null);
     if (this.isConnected) this.#send({ subscribe: { channel } });
     return {
       publish: (data) => this.publish(channel, data),
       leave: () => {
+        past.stop();
         this.rooms.delete(channel);
         if (this.isConnected) this.#send({ unsubscribe: { channel } });
       },
@@ -59,9 +69,11 @@ export class FallbackLink {
     this.watchdog = setTimeout(() => this.socket.close(), this.silenceMs ?? 35000);
     if (Object.keys(reply).length === 0) this.socket.send('{}');
     if (reply.connect) this.#connected(reply.connect);
+    if (reply.subscribe) this.#subscribed(this.asked.get(reply.id), reply.subscribe);
     if (reply.error) this.#refused(this.asked.get(reply.id), reply.error);
+    this.asked.delete(reply.id);
     const { channel, pub, unsubscribe } = reply.push ?? {};
-    if (pub) this.rooms.get(channel)?.onData(pub.data, pub.info?.client);
+    if (pub) this.rooms.get(channel)?.past.publication(pub);
     if (unsubscribe) this.#refused(channel, { code: unsubscribe.code, message: unsubscribe.reason });
   }
 
@@ -69,6 +81,10 @@ export class FallbackLink {
     Object.assign(this, { isConnected: true, attempt: 0, lost: null, silenceMs: ping ? (ping + 10) * 1000 : 2 ** 31 - 1 });
     this.onState({ phase: 'connected', transport: 'websocket + fetch', client });
     for (const channel of this.rooms.keys()) this.#send({ subscribe: { channel } });
+  }
+
+  #subscribed(channel, { recoverable, offset = 0, epoch }) {
+    this.rooms.get(channel)?.past.subscribed(recoverable && { offset, epoch });
   }
 
   #refused(channel, error) {

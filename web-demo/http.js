@@ -1,4 +1,4 @@
-/* Publishing over plain HTTP, for links without the SDK, and where our node is.
+/* Publishing and reading the history over plain HTTP, for links without the SDK, and where our node is.
  *
  * The demo's API needs no key. A real page would ask its own application server, which holds the key.
  */
@@ -10,17 +10,21 @@ export const urlOf = (path) => new URL(path, root);
 /* Gives publish(channel, data), one request at a time: parallel ones may overtake each other. */
 export function publisher() {
   let last = Promise.resolve();
-  return (channel, data) => (last = last.catch(() => {}).then(() => post(channel, data)));
+  return (channel, data) => (last = last.catch(() => {}).then(() => post('publish', { channel, data })));
 }
 
-async function post(channel, data) {
-  const response = await fetch(urlOf('api/publish'), {
+/* Gives { publications, epoch, offset }, the newest first. */
+export const recall = (channel, limit) => post('history', { channel, limit, reverse: true });
+
+async function post(method, params) {
+  const response = await fetch(urlOf(`api/${method}`), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ channel, data }),
+    body: JSON.stringify(params),
     signal: AbortSignal.timeout(5000),
   });
   if (!response.ok) throw { code: response.status, message: response.statusText || 'refused' };
-  const { error } = await response.json();
+  const { error, result } = await response.json();
   if (error) throw error;
+  return result;
 }

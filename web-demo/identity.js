@@ -72,4 +72,5 @@ function encode(room) {
 }
 
 export const hashOfRoom = (room) => `#room=${encode(room)}`;
-export const channelOf = (kind, room) => `${kind}-${encode(room)}`;
+/* Conversations are kept; the rest is worth nothing a moment later, and its namespace keeps none of it. */
+export const channelOf = (kind, room) => `${kind === 'chat' ? '' : 'live:'}${kind}-${encode(room)}`;

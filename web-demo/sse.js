@@ -3,11 +3,15 @@
  * One stream for all channels of the room (a browser opens six per server, over all its tabs). A plain
  * stream carries payloads and nothing else, so isMine(data) of each channel tells whose it is; there is
  * no client id, no presence to ask for, and no reply to a subscribe. EventSource comes back by itself
- * after a lost connection; after any status but 200 it gives up without saying why: then we look.
+ * after a lost connection; after any status but 200 it gives up without saying why: then we look. Nor does it say
+ * where in the channel it stands: all of the history counts as earlier (what comes twice while we read it
+ * is told by its id, see chat.js), and after a break nobody can tell what was missed.
  */
-import { publisher, urlOf } from './http.js';
+import { publisher, recall, urlOf } from './http.js';
+import { Past } from './past.js';
 
 const RETRY_MS = 2000;
+const ANYWHERE = { offset: Infinity, epoch: '' };
 
 export class SseLink {
   speaks = 'EventSource, and fetch to send';
@@ -26,19 +30,26 @@ export class SseLink {
     this.#soon();
   }
 
+  pause() {
+    this.#end();
+  }
+
   close() {
     this.onState = () => {};
+    for (const { past } of this.#rooms.values()) past.stop();
     this.#rooms.clear();
     this.#end();
   }
 
   join(channel, handlers) {
-    this.#rooms.set(channel, handlers);
+    const past = new Past((limit) => recall(channel, limit), { ...handlers, onPosition: undefined });
+    this.#rooms.set(channel, { ...handlers, past });
     this.#soon();
     handlers.onMembers?.(null);
     return {
       publish: (data) => this.publish(channel, data),
       leave: () => {
+        past.stop();
         this.#rooms.delete(channel);
         this.#soon();
       },
@@ -73,6 +84,7 @@ export class SseLink {
       this.attempt = 1;
       reason = 'stream lost';
       this.onState({ phase: 'connected', transport: 'sse' });
+      for (const room of this.#rooms.values()) this.#listens(room);
     };
     source.onmessage = ({ data }) => data && this.#take(JSON.parse(data));
     source.addEventListener('disconnect', ({ data }) => ({ reason } = JSON.parse(data)));
@@ -84,8 +96,14 @@ export class SseLink {
     };
   }
 
+  #listens(room) {
+    if (room.hasListened) return void room.onMark?.({ kind: 'unknown' });
+    room.hasListened = true;
+    room.past.subscribed(ANYWHERE);
+  }
+
   #take(data) {
-    for (const { isMine, onData } of this.#rooms.values()) if (isMine(data)) return onData(data);
+    for (const { isMine, past } of this.#rooms.values()) if (isMine(data)) return past.publication({ data });
   }
 
   /* Why was the stream refused? What the client did wrong is final, the rest is tried again. */

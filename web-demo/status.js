@@ -1,7 +1,7 @@
 /* The connection, told in words: the pill in the header, its panel, and the bar that offers to reconnect.
  *
- * While we wait, the second line counts: down to the next attempt where that is known (fallback.js), up
- * since the connection was lost where the SDK keeps it to itself. Screen readers hear phases, not seconds.
+ * While we wait, the second line counts: down to the next attempt where that is known (fallback.js, offline.js),
+ * up since the connection was lost where the SDK keeps it to itself. Screen readers hear phases, not seconds.
  */
 const $ = (id) => document.getElementById(id);
 
@@ -9,6 +9,7 @@ const PHASES = {
   connecting: () => ['Connecting…', 'opening a socket'],
   connected: ({ transport }) => ['Connected', transport],
   reconnecting: ({ retryAt, since }) => [`Reconnecting${counter(retryAt, since)}`, 'connection lost'],
+  offline: ({ retryAt, since }) => [`Offline, back${counter(retryAt, since)}`, 'as you wished'],
   disconnected: () => ['Disconnected', ''],
 };
 
@@ -40,7 +41,7 @@ export class Status {
     $('status').dataset.phase = state.phase;
     this.#write();
     clearInterval(this.#timer);
-    if (state.phase === 'reconnecting') this.#timer = setInterval(() => this.#write(), 1000);
+    if (['reconnecting', 'offline'].includes(state.phase)) this.#timer = setInterval(() => this.#write(), 1000);
     if (state.phase === 'connected') {
       $('info-transport').textContent = state.transport;
       $('info-client').textContent = state.client ?? 'without an id';
@@ -56,6 +57,11 @@ export class Status {
     $('alert').hidden = !text;
     $('alert-text').textContent = text;
     $('alert-act').hidden = !canReconnect;
+  }
+
+  /* Where we stand in the chat's stream; null: there is none, or the transport does not say. */
+  position(position) {
+    $('info-position').textContent = position ? `${position.offset.toLocaleString()} in epoch ${position.epoch}` : '–';
   }
 
   /* The median of the last messages: one slow one does not matter. */

@@ -74,7 +74,7 @@ test('a line from the HTTP API appears, also one that is only a string', async (
   for (const data of [null, 7, [], { text: {} }, { id: 5, name: {}, text: '' }])
     await api(server, 'publish', { channel: 'chat-api', data });
   for (const data of [null, 'x', { from: 'x' }, { from: 'y', x: 'NaN', y: -1, name: 3 }])
-    await api(server, 'publish', { channel: 'cursors-api', data });
+    await api(server, 'publish', { channel: 'live:cursors-api', data });
   await ann.say('still alive');
   await ann.sees('still alive');
   await ann.leave();
@@ -281,7 +281,7 @@ test('everything can be reached and used with the keyboard alone', async () => {
     await ann.page.keyboard.press('Tab');
     reached.add(await ann.page.evaluate(() => document.activeElement.id || document.activeElement.tagName));
   }
-  for (const id of ['SUMMARY', 'theme', 'room', 'flood', 'INPUT', 'scroll', 'name', 'text'])
+  for (const id of ['SUMMARY', 'theme', 'room', 'flood', 'INPUT', 'scroll', 'name', 'offline', 'text'])
     assert.ok(reached.has(id), `${id} among ${[...reached]}`);
   await ann.page.focus('#text');
   await ann.page.keyboard.type('one');
@@ -335,7 +335,7 @@ test('the page fits a phone and a desktop, in light and dark, whatever the conte
       await ann.page.setViewportSize({ width, height });
       await ann.systemIs(colorScheme);
       assert.deepEqual(await overflow(ann.page), [0, 0], 'nothing is wider than the page');
-      for (const id of ['status', 'theme', 'room', 'flood', 'transport', 'here', 'chart', 'text'])
+      for (const id of ['status', 'theme', 'room', 'flood', 'transport', 'here', 'chart', 'offline', 'text'])
         assert.ok(await isInside(ann.page, id), `${id} is on the screen`);
       grounds.add(await ann.page.evaluate(() => getComputedStyle(document.body).backgroundColor));
       await ann.page.screenshot({ path: path.join(folder, `${colorScheme}-${width}.png`) });

@@ -11,7 +11,7 @@ import { api, sum, untilMetrics } from '../integration/helpers/http.mjs';
 import { connect } from '../integration/helpers/protocol.mjs';
 import { startNodes, startRedis } from '../integration/helpers/redis.mjs';
 import { deadline, within } from '../integration/helpers/server.mjs';
-import { demoConfig, launchBrowser, visit } from './helpers/demo.mjs';
+import { launchBrowser, nodesConfig, visit } from './helpers/demo.mjs';
 
 const SECRET = 'a secret of the tests, 32 bytes long';
 const CHANNEL = 'chat-promises';
@@ -101,7 +101,8 @@ async function flood(node) {
 test('one publication reaches every kind of reader on every node, whatever else goes on',
      { timeout: deadline(60000) }, async (t) => {
   const redis = await startRedis();
-  const config = demoConfig((c) => {
+  t.after(() => redis.stop());
+  const config = nodesConfig((c) => {
     c.client.token = { hmac_secret_key: SECRET };
     Object.assign(c.channel.without_namespace, {
       presence: true, join_leave: true, allow_presence_for_client: true, allow_presence_for_anonymous: true,
@@ -151,5 +152,4 @@ test('one publication reaches every kind of reader on every node, whatever else 
   source.close();
   await asker.close();
   await Promise.all([a, b].map((node) => node.stop()));
-  await redis.stop();
 });

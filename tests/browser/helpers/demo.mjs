@@ -38,6 +38,16 @@ export function demoConfig(change = () => {}) {
   return config;
 }
 
+/* That of `./dev run --nodes`: over Redis there is no history yet. */
+export function nodesConfig(change = () => {}) {
+  return demoConfig((config) => {
+    Object.assign(config.channel.without_namespace, {
+      history_size: 0, history_ttl: '0s', force_recovery: false, allow_history_for_subscriber: false,
+    });
+    change(config);
+  });
+}
+
 /* Pages that visitors left behind, clean: a new browser context costs more than most tests. */
 const spare = [];
 
@@ -115,6 +125,12 @@ class Visitor {
 
   words() {
     return this.view.locator('#log .words').allTextContents();
+  }
+
+  /* The log as it reads: messages, and between dashes the marks. */
+  log() {
+    return this.view.locator('#log > li').evaluateAll((rows) => rows.map((row) =>
+      row.querySelector('.words')?.textContent ?? `- ${row.textContent.trim()} -`));
   }
 
   /* The same visitor in the frame of a node, by its place. */
