@@ -126,6 +126,7 @@ test('who goes offline gets what was said meanwhile, in order and once, and is t
     assert.equal(await ben.page.textContent('#offline'), 'Come back');
     for (const text of ['two', 'three'])
       await ann.say(text);
+    await ann.sees('three');
     await tell(server, room, 'four', 'four');
     await ann.page.locator('#log .words', { hasText: 'four' }).nth(1).waitFor();
     assert.deepEqual(await ben.words(), ['one'], 'he is away');

@@ -203,7 +203,7 @@ test('side by side on a desktop, one above the other on a phone, in light and da
       for (const pane of [left, right]) {
         await pane.view.locator(`html[data-theme="${colorScheme}"]`).waitFor();
         const [wide, box] = await pane.view.evaluate(() => [document.documentElement.scrollWidth - innerWidth,
-          ['status', 'room', 'transport', 'flood', 'here', 'offline', 'text'].map((id) => {
+          ['status', 'room', 'transport', 'flood', 'here', 'text'].map((id) => {
             const { left: x, right: z, bottom } = document.getElementById(id).getBoundingClientRect();
             return x >= 0 && z <= innerWidth && bottom <= innerHeight;
           })]);
