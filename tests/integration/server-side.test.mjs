@@ -470,7 +470,13 @@ both('thousands of connections of one user', {}, async (t, server) => {
   while (raws.length < count)
     raws.push(...await some(100, () => connect(server, { connect: { token } })));
   await call(server, 'subscribe', { user: 'ann', channel: 'all', info: { a: 1 } });
-  const stats = await call(server, 'presence_stats', { channel: 'all' });
+  /* All workers have been told; some of their clients may still wait for the broker. */
+  let stats;
+  await within(10000, (async () => {
+    do
+      stats = await call(server, 'presence_stats', { channel: 'all' });
+    while (stats.num_clients < count);
+  })(), () => `${count} members: ${JSON.stringify(stats)}`);
   assert.deepEqual([stats.num_clients, stats.num_users], [count, 1]);
   assert.deepEqual((await call(server, 'channels', {})).channels, { 'all': { num_clients: count } });
   await call(server, 'unsubscribe', { user: 'ann', channel: 'all' });
