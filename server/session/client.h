@@ -72,13 +72,10 @@ enum subscription_state {
 };
 
 struct subscription {
+    /* What a delivery touches, on one cache line. */
     struct hub_sub hub;
     struct client *client;
-    struct list in_client;
-    struct sync *sync;                /* NULL when live */
-    struct subscription_extra *extra; /* NULL: none */
     const struct channel_options *options;
-    struct position position; /* of the last publication it got; when positioned */
     union {
         uint32_t command_id;   /* syncing: the subscribe to be answered */
         uint32_t members_seen; /* live: for member_batch.c */
@@ -93,8 +90,13 @@ struct subscription {
     bool is_member : 1;      /* its join was handed to the broker */
     bool is_positioned : 1;  /* each publication must be the next one */
     bool is_recoverable : 1;
-    bool has_delta : 1; /* negotiated */
-    bool has_base : 1;  /* it has the publication that the next patch is made for */
+    bool has_delta : 1;       /* negotiated */
+    bool has_base : 1;        /* it has the publication that the next patch is made for */
+    struct position position; /* of the last publication it got; when positioned */
+    /* The rest. */
+    struct list in_client;
+    struct sync *sync;                /* NULL when live */
+    struct subscription_extra *extra; /* NULL: none */
 };
 
 struct client {
