@@ -48,11 +48,15 @@ static struct channel *make_channel(struct presence *p, struct str name) {
     return c;
 }
 
-static void free_channel(struct presence *p, struct channel *c) {
-    map_remove(&p->channels, &c->node);
+static void release_channel(struct channel *c) {
     map_fini(&c->members);
     map_fini(&c->users);
     mem_free(c);
+}
+
+static void free_channel(struct presence *p, struct channel *c) {
+    map_remove(&p->channels, &c->node);
+    release_channel(c);
 }
 
 static struct user *enter_user(struct channel *c, struct str name) {
@@ -75,11 +79,15 @@ static void leave_user(struct channel *c, struct user *u) {
     mem_free(u);
 }
 
-static void remove_member(struct presence *p, struct channel *c, struct member *m) {
-    map_remove(&c->members, &m->node);
+static void release_member(struct channel *c, struct member *m) {
     leave_user(c, m->user);
     msg_unref(m->msg);
     mem_free(m);
+}
+
+static void remove_member(struct presence *p, struct channel *c, struct member *m) {
+    map_remove(&c->members, &m->node);
+    release_member(c, m);
     p->member_count--;
 }
 
@@ -136,23 +144,18 @@ void presence_each(const struct presence *p, void (*visit)(struct msg *member, v
     }
 }
 
-/* Walks on from the next node, not from the first bucket again for each: that would look at all the
- * empty ones before it. The map shrinks meanwhile, which may hide some: until none is left. */
-static void free_members(struct presence *p, struct channel *c) {
-    while (c->members.count > 0)
-        for (struct map_node *m = map_next(&c->members, NULL), *next; m; m = next) {
-            next = map_next(&c->members, m);
-            remove_member(p, c, list_entry(m, struct member, node));
-        }
+static void drop_member(struct map_node *n, void *channel) {
+    release_member(channel, list_entry(n, struct member, node));
+}
+
+static void drop_channel(struct map_node *n, void *arg) {
+    struct channel *c = list_entry(n, struct channel, node);
+    (void)arg;
+    map_clear(&c->members, drop_member, c);
+    release_channel(c);
 }
 
 void presence_fini(struct presence *p) {
-    while (p->channels.count > 0)
-        for (struct map_node *n = map_next(&p->channels, NULL), *next; n; n = next) {
-            struct channel *c = list_entry(n, struct channel, node);
-            next = map_next(&p->channels, n);
-            free_members(p, c);
-            free_channel(p, c);
-        }
-    map_fini(&p->channels);
+    map_clear(&p->channels, drop_channel, NULL);
+    p->member_count = 0;
 }

@@ -35,15 +35,18 @@ void redis_nodes_init(struct redis_nodes *n, struct redis_shared *shared, struct
     map_init(&n->others);
 }
 
+static void drop(struct map_node *node, void *arg) {
+    (void)arg;
+    mem_free(list_entry(node, struct other, node));
+}
+
 static void forget(struct redis_nodes *n, struct other *o) {
     map_remove(&n->others, &o->node);
-    mem_free(o);
+    drop(&o->node, NULL);
 }
 
 void redis_nodes_fini(struct redis_nodes *n) {
-    for (struct map_node *node; (node = map_next(&n->others, NULL));)
-        forget(n, list_entry(node, struct other, node));
-    map_fini(&n->others);
+    map_clear(&n->others, drop, NULL);
 }
 
 /* --- those that are gone ---------------------------------------------------------------------- */

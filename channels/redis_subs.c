@@ -65,11 +65,17 @@ static struct sub *make(struct redis_subs *s, struct str channel) {
     return sub;
 }
 
-static void forget(struct redis_subs *s, struct sub *sub) {
+static void drop(struct map_node *n, void *arg) {
+    struct sub *sub = list_entry(n, struct sub, node);
+    (void)arg;
     assert(list_is_empty(&sub->waiters));
     list_remove(&sub->link);
-    map_remove(&s->channels, &sub->node);
     mem_free(sub);
+}
+
+static void forget(struct redis_subs *s, struct sub *sub) {
+    map_remove(&s->channels, &sub->node);
+    drop(&sub->node, NULL);
 }
 
 static void answer(struct waiter *w, enum broker_result result) {
@@ -297,12 +303,6 @@ void redis_subs_lost(struct redis_subs *s) {
 
 void redis_subs_fini(struct redis_subs *s) {
     assert(list_is_empty(&s->waiters));
-    /* The map shrinks meanwhile, which may hide some: until none is left. */
-    while (s->channels.count > 0)
-        for (struct map_node *n = map_next(&s->channels, NULL), *next; n; n = next) {
-            next = map_next(&s->channels, n);
-            forget(s, list_entry(n, struct sub, node));
-        }
-    map_fini(&s->channels);
+    map_clear(&s->channels, drop, NULL);
     buf_fini(&s->scratch);
 }

@@ -113,6 +113,18 @@ void map_remove(struct map *m, struct map_node *node) {
         resize(m, m->bucket_count / 2);
 }
 
+void map_clear(struct map *m, void (*drop)(struct map_node *node, void *arg), void *arg) {
+    struct map old = *m;
+    map_init(m);
+    for (size_t i = 0; i < old.bucket_count; i++)
+        for (struct map_node *node = old.buckets[i], *next; node; node = next) {
+            next = node->next;
+            node->next = NULL;
+            drop(node, arg);
+        }
+    map_fini(&old);
+}
+
 static struct map_node *first_from(const struct map *m, size_t bucket) {
     for (; bucket < m->bucket_count; bucket++)
         if (m->buckets[bucket])

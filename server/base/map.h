@@ -47,6 +47,10 @@ void map_insert(struct map *m, struct map_node *node, struct str key);
 /* The node must be in the map. */
 void map_remove(struct map *m, struct map_node *node);
 
+/* Ends a map with its entries: drop() gets each node, in no order, when it is out of the map, and
+ * may free its object. The map is empty then, as after map_init(). */
+void map_clear(struct map *m, void (*drop)(struct map_node *node, void *arg), void *arg);
+
 /* Walks all nodes in no order: start with NULL; NULL at the end. The map must not change meanwhile.
  */
 struct map_node *map_next(const struct map *m, const struct map_node *after);

@@ -131,8 +131,9 @@ static void deliver(const struct member_batch *b, struct hub_channel *hc) {
     mem_free(rests);
 }
 
-static void batch_free(struct member_batches *all, struct member_batch *b) {
-    map_remove(&all->channels, &b->node);
+static void drop(struct map_node *n, void *arg) {
+    struct member_batch *b = list_entry(n, struct member_batch, node);
+    (void)arg;
     wheel_cancel(&b->timer);
     for (uint32_t i = 0; i < b->count; i++)
         msg_unref(b->msgs[i]);
@@ -149,7 +150,8 @@ static void finish(struct sessions *s, struct member_batch *b) {
         if (hub_unpin(hc))
             client_channel_idle(s, hc);
     }
-    batch_free(&s->member_batches, b);
+    map_remove(&s->member_batches.channels, &b->node);
+    drop(&b->node, NULL);
 }
 
 static void fire(struct wheel_entry *e, void *arg) {
@@ -235,7 +237,5 @@ void member_batch_catch_up(struct subscription *sub) {
 /* --- end -------------------------------------------------------------------------------------- */
 
 void member_batches_fini(struct member_batches *b) {
-    for (struct map_node *n; (n = map_next(&b->channels, NULL));)
-        batch_free(b, list_entry(n, struct member_batch, node));
-    map_fini(&b->channels);
+    map_clear(&b->channels, drop, NULL);
 }

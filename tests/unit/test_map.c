@@ -204,6 +204,31 @@ static void threads_agree_on_the_hash(void **state) {
     assert_false(sodium_is_zero(hash_key, sizeof(hash_key)));
 }
 
+static void forget_item(struct map_node *node, void *arg) {
+    struct item *i = item_of(node);
+    assert_true(i->is_in);
+    i->is_in = false;
+    ++*(size_t *)arg;
+}
+
+static void clearing_gives_each_entry_once_and_leaves_nothing(void **state) {
+    struct map m;
+    size_t count = 0;
+    (void)state;
+    map_init(&m);
+    map_clear(&m, forget_item, &count);
+    assert_int_equal(count, 0);
+    for (size_t i = 0; i < ITEM_COUNT; i++)
+        insert(&m, i);
+    map_clear(&m, forget_item, &count);
+    assert_int_equal(count, ITEM_COUNT);
+    assert_holds_the_items(&m);
+    insert(&m, 0); /* it may be used again */
+    assert_holds_the_items(&m);
+    map_clear(&m, forget_item, &count);
+    assert_null(m.buckets);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_agree_on_the_hash),
@@ -213,6 +238,7 @@ int main(void) {
         cmocka_unit_test_setup(one_entry_that_comes_and_goes_allocates_once, start),
         cmocka_unit_test_setup(entries_of_one_bucket_are_told_apart, start),
         cmocka_unit_test_setup(behaves_like_an_array, start),
+        cmocka_unit_test_setup(clearing_gives_each_entry_once_and_leaves_nothing, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
