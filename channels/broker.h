@@ -91,6 +91,8 @@ struct presence_reply {
     uint32_t user_count;   /* out: distinct */
 };
 
+enum { BROKER_COUNTERS_MAX = 16 };
+
 /* A number for the metrics. */
 struct broker_counter {
     const char *name; /* static: Prometheus name without the program's prefix */
@@ -123,8 +125,8 @@ struct broker_ops {
     void (*tick)(struct broker *b);
     /* NULL when it can serve, else why not, for /ready (static text). */
     const char *(*trouble)(struct broker *b);
-    /* The i-th counter of this engine; false: there are not so many. NULL: it has none. */
-    bool (*counter)(const struct broker *b, size_t i, struct broker_counter *out);
+    /* Fills the numbers of this engine; gives how many. NULL: it has none. */
+    size_t (*counters)(const struct broker *b, struct broker_counter out[BROKER_COUNTERS_MAX]);
     /* Answers every open reply and stops its threads; mailboxes must still be open. Later calls are
      * allowed and do nothing but answer BROKER_UNAVAILABLE. */
     void (*stop)(struct broker *b);

@@ -18,6 +18,8 @@
 #include "server/base/map.h"
 #include "server/base/mem.h"
 
+#include <string.h>
+
 enum { SHARDS = 64, EXPIRE_MAX = 2000, IDEMPOTENT_MAX = 16384, IDEMPOTENT_MS = 300 * 1000 };
 
 struct shard {
@@ -184,7 +186,7 @@ static void presence(struct broker *b, struct str channel, struct presence_reply
 
 /* --- numbers, start and end ------------------------------------------------------------------- */
 
-static bool counter(const struct broker *b, size_t i, struct broker_counter *out) {
+static size_t counters(const struct broker *b, struct broker_counter out[BROKER_COUNTERS_MAX]) {
     struct broker_memory *m = list_entry(b, struct broker_memory, broker);
     struct history_counts sum = {0};
     for (size_t n = 0; n < SHARDS; n++) {
@@ -197,10 +199,9 @@ static bool counter(const struct broker *b, size_t i, struct broker_counter *out
         {"history_messages", "Publications that are kept.", sum.messages, true},
         {"history_bytes", "Memory of the history.", sum.bytes, true},
     };
-    if (i >= sizeof(rows) / sizeof(*rows))
-        return false;
-    *out = rows[i];
-    return true;
+    _Static_assert(sizeof(rows) / sizeof(*rows) <= BROKER_COUNTERS_MAX, "they fit");
+    memcpy(out, rows, sizeof(rows));
+    return sizeof(rows) / sizeof(*rows);
 }
 
 static const char *trouble(struct broker *b) {
@@ -236,7 +237,7 @@ struct broker *broker_memory_create(struct fanout *fanout) {
         .history = read_history,
         .history_remove = remove_history,
         .tick = tick,
-        .counter = counter,
+        .counters = counters,
         .trouble = trouble,
         .stop = stop,
         .destroy = destroy,

@@ -350,16 +350,16 @@ static void history_remove(struct broker *b, struct str channel, struct reply *r
     broker_answer(r, BROKER_UNAVAILABLE);
 }
 
-static bool counter(const struct broker *broker, size_t i, struct broker_counter *out) {
+static size_t counters(const struct broker *broker,
+                       struct broker_counter out[BROKER_COUNTERS_MAX]) {
     const struct broker_redis *b = list_entry(broker, struct broker_redis, broker);
     const struct broker_redis_counters *n = &b->shared.counters;
 #define ROW(field, metric, text) {metric, text, n->field, false},
     const struct broker_counter rows[] = {BROKER_REDIS_COUNTERS(ROW)};
 #undef ROW
-    if (i >= sizeof(rows) / sizeof(*rows))
-        return false;
-    *out = rows[i];
-    return true;
+    _Static_assert(sizeof(rows) / sizeof(*rows) <= BROKER_COUNTERS_MAX, "they fit");
+    memcpy(out, rows, sizeof(rows));
+    return sizeof(rows) / sizeof(*rows);
 }
 
 static void stop(struct broker *broker) {
@@ -447,7 +447,7 @@ static const struct broker_ops ops = {
     .history = history,
     .history_remove = history_remove,
     .trouble = trouble,
-    .counter = counter,
+    .counters = counters,
     .stop = stop,
     .destroy = destroy,
 };

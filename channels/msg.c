@@ -11,6 +11,14 @@
 #include <assert.h>
 #include <string.h>
 
+void position_set_epoch(struct position *p, struct str epoch) {
+    memset(p->epoch, 0, EPOCH_BYTES);
+    if (epoch.n == EPOCH_BYTES)
+        memcpy(p->epoch, epoch.p, EPOCH_BYTES);
+    else if (epoch.n)
+        p->epoch[0] = '?';
+}
+
 static struct str place(char **at, struct str s) {
     struct str placed = {*at, s.n};
     if (s.n)

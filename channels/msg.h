@@ -38,6 +38,10 @@ struct position {
     char epoch[EPOCH_BYTES]; /* not terminated; all zero: none */
 };
 
+/* The epoch as a client or a back end names it. An empty text is none; one that cannot be an epoch
+ * gives one that no channel has. */
+void position_set_epoch(struct position *p, struct str epoch);
+
 struct msg {
     atomic_uint refs;
     uint64_t channel_hash; /* map_hash(channel) */

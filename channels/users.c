@@ -110,24 +110,23 @@ void users_leave(struct users *u, struct str user, uint32_t worker, bool is_last
     pthread_mutex_unlock(&s->lock);
 }
 
-uint64_t users_workers(struct users *u, struct str user) {
+/* All zero when there is no such user. */
+static struct entry look_up(struct users *u, struct str user) {
     uint64_t hash = map_hash(user);
     struct shard *s = shard_of(u, hash);
     pthread_mutex_lock(&s->lock);
     const struct entry *e = find(s, user, hash);
-    uint64_t workers = e ? e->workers : 0;
+    struct entry copy = e ? *e : (struct entry){0};
     pthread_mutex_unlock(&s->lock);
-    return workers;
+    return copy;
+}
+
+uint64_t users_workers(struct users *u, struct str user) {
+    return look_up(u, user).workers;
 }
 
 uint32_t users_connections(struct users *u, struct str user) {
-    uint64_t hash = map_hash(user);
-    struct shard *s = shard_of(u, hash);
-    pthread_mutex_lock(&s->lock);
-    const struct entry *e = find(s, user, hash);
-    uint32_t count = e ? e->connection_count : 0;
-    pthread_mutex_unlock(&s->lock);
-    return count;
+    return look_up(u, user).connection_count;
 }
 
 size_t users_count(struct users *u) {

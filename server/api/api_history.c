@@ -8,6 +8,7 @@
  */
 #include "server/api/handlers.h"
 #include "server/base/mem.h"
+#include "server/session/client_info.h"
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
@@ -17,7 +18,7 @@ static void add_publication(struct buf *b, const struct msg *m) {
     buf_add(b, p->data);
     if (p->client.n) {
         buf_add_z(b, ",\"info\":");
-        api_add_info(b, p);
+        client_info_add(b, p);
     }
     if (m->position.offset) {
         buf_add_z(b, ",\"offset\":");

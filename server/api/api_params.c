@@ -1,4 +1,4 @@
-/* See handlers.h: what a method was given.
+/* See handlers.h: what a method was given, and whether it can be run here.
  *
  * Thread: the worker of the connection.
  */
@@ -53,6 +53,13 @@ struct str api_text(struct json_value v, struct buf *scratch) {
     return v.kind == JSON_KIND_STRING ? json_decode(v, scratch) : STR_NONE;
 }
 
+struct str api_line(struct json_value v, struct buf *line) {
+    if (!v.has_newline)
+        return v.text;
+    json_add_line(line, v);
+    return buf_str(line);
+}
+
 bool api_b64(struct json_value v, struct buf *raw, struct json_value *out) {
     struct json_fault fault;
     struct buf text = {0};
@@ -77,11 +84,7 @@ bool api_position(struct json_value v, struct position *out) {
     if (v.kind != JSON_KIND_OBJECT || !json_fields(v, f, 2, &fault) ||
         !api_u64(f[0].value, UINT64_MAX, &out->offset) || !api_is_string(f[1].value))
         return false;
-    struct str epoch = api_text(f[1].value, &scratch);
-    if (epoch.n == EPOCH_BYTES)
-        memcpy(out->epoch, epoch.p, EPOCH_BYTES);
-    else if (epoch.n)
-        out->epoch[0] = '?'; /* that of nobody; an empty one is that of everybody */
+    position_set_epoch(out, api_text(f[1].value, &scratch));
     buf_fini(&scratch);
     return true;
 }
@@ -103,6 +106,13 @@ bool api_channel(struct api_command *c, struct json_value v, struct buf *scratch
         break;
     }
     api_fail(c, API_UNKNOWN_CHANNEL);
+    return false;
+}
+
+bool api_is_one_node(struct api_command *c) {
+    if (strcmp(c->node->config->engine_type, "memory") == 0)
+        return true;
+    api_fail(c, API_NOT_AVAILABLE);
     return false;
 }
 

@@ -4,27 +4,12 @@
  */
 #include "server/api/handlers.h"
 #include "server/base/mem.h"
+#include "server/session/client_info.h"
 
 struct asking {
     struct presence_reply presence;
     struct api_command *command;
 };
-
-void api_add_info(struct buf *b, const struct msg_parts *p) {
-    buf_add_z(b, "{\"user\":");
-    json_add_string(b, p->user);
-    buf_add_z(b, ",\"client\":");
-    json_add_string(b, p->client);
-    if (p->conn_info.n) {
-        buf_add_z(b, ",\"conn_info\":");
-        buf_add(b, p->conn_info);
-    }
-    if (p->chan_info.n) {
-        buf_add_z(b, ",\"chan_info\":");
-        buf_add(b, p->chan_info);
-    }
-    buf_add_char(b, '}');
-}
 
 static void add_members(struct buf *b, const struct presence_reply *p) {
     buf_add_z(b, "{\"presence\":{");
@@ -34,7 +19,7 @@ static void add_members(struct buf *b, const struct presence_reply *p) {
             buf_add_char(b, ',');
         json_add_string(b, member->client);
         buf_add_char(b, ':');
-        api_add_info(b, member);
+        client_info_add(b, member);
     }
     buf_add_z(b, "}}");
 }

@@ -65,20 +65,13 @@ static void publish_to(struct api_command *c, const struct publish_request *q,
 
 /* --- request ---------------------------------------------------------------------------------- */
 
-static struct str on_one_line(struct json_value v, struct buf *line) {
-    if (!v.has_newline)
-        return v.text;
-    json_add_line(line, v);
-    return buf_str(line);
-}
-
 static const char *read_data(struct publish_request *q, struct json_value data,
                              struct json_value b64) {
     if (api_is_missing(data) && api_is_missing(b64))
         return "\"data\" is missing";
     if (api_is_missing(data) && !api_b64(b64, &q->raw, &data))
         return "\"b64data\" must be JSON in base64";
-    q->data = on_one_line(data, &q->line);
+    q->data = api_line(data, &q->line);
     return NULL;
 }
 
@@ -96,7 +89,7 @@ static const char *read_tags(struct publish_request *q, struct json_value tags) 
             return why;
     }
     if (q->tags.n)
-        q->tags = on_one_line(tags, &q->tags_line);
+        q->tags = api_line(tags, &q->tags_line);
     return NULL;
 }
 

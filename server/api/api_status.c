@@ -110,13 +110,15 @@ static void add_workers(struct buf *b, const struct api_node *node) {
 
 static void add_engine(struct buf *b, const struct api_node *node) {
     struct broker *broker = node->broker;
-    struct broker_counter c;
+    struct broker_counter counters[BROKER_COUNTERS_MAX];
+    size_t count = broker->ops->counters ? broker->ops->counters(broker, counters) : 0;
     add_head(b, "engine_up", "gauge", "1: the engine can serve; 0: /ready says why not.");
     buf_printf(b, "carillon_engine_up{engine=\"%s\"} %d\n", broker->ops->name,
                broker->ops->trouble(broker) == NULL);
-    for (size_t i = 0; broker->ops->counter && broker->ops->counter(broker, i, &c); i++) {
-        add_head(b, c.name, c.is_gauge ? "gauge" : "counter", c.help);
-        buf_printf(b, "carillon_%s %llu\n", c.name, (unsigned long long)c.value);
+    for (size_t i = 0; i < count; i++) {
+        const struct broker_counter *c = &counters[i];
+        add_head(b, c->name, c->is_gauge ? "gauge" : "counter", c->help);
+        buf_printf(b, "carillon_%s %llu\n", c->name, (unsigned long long)c->value);
     }
 }
 

@@ -11,9 +11,6 @@
 #include "server/base/mem.h"
 #include "server/session/user_calls.h"
 
-#include <sodium.h>
-#include <string.h>
-
 enum {
     WHITELIST_MAX = 1000,
     REASON_MAX_BYTES = 123, /* of a WebSocket close frame */
@@ -38,13 +35,6 @@ static void request_fini(struct request *r) {
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         buf_fini(all[i]);
     mem_free(r->whitelist);
-}
-
-bool api_is_one_node(struct api_command *c) {
-    if (strcmp(c->node->config->engine_type, "memory") == 0)
-        return true;
-    api_fail(c, API_NOT_AVAILABLE);
-    return false;
 }
 
 static void call_done(void *arg, enum broker_result result) {
@@ -81,56 +71,24 @@ static const char *read_whom(struct request *r, const struct json_field *f) {
     return NULL;
 }
 
-static bool decode_b64(struct json_value b64, struct buf *raw, struct json_value *out) {
-    struct json_fault fault;
-    struct buf text = {0};
-    struct str s = api_text(b64, &text);
-    char *to = buf_reserve(raw, s.n + 1);
-    size_t n = 0;
-    /* libsodium 1.0.18 takes any byte from 0x80 up for a base64 digit. */
-    bool is_good = str_ascii_length(s) == s.n &&
-                   sodium_base642bin((unsigned char *)to, s.n + 1, s.p, s.n, NULL, &n, NULL,
-                                     sodium_base64_VARIANT_ORIGINAL) == 0 &&
-                   json_scan_all((struct str){to, n}, out, &fault);
-    raw->n = n;
-    buf_fini(&text);
-    return is_good;
-}
-
 /* One JSON value on one line; the base64 form is taken when it is JSON, which is all we can
  * deliver. False: it is not. */
 static bool read_json(struct json_value v, struct json_value b64, struct buf *line, struct buf *raw,
                       struct str *out) {
-    if (!api_is_missing(b64) && !decode_b64(b64, raw, &v))
+    if (!api_is_missing(b64) && !api_b64(b64, raw, &v))
         return false;
-    if (api_is_missing(v))
-        return true;
-    *out = v.text;
-    if (v.has_newline) {
-        json_add_line(line, v);
-        *out = buf_str(line);
-    }
+    if (!api_is_missing(v))
+        *out = api_line(v, line);
     return true;
 }
 
 static const char *read_since(struct request *r, struct json_value since) {
-    static const char why[] = "\"recover_since\" must be an object of offset and epoch";
-    struct json_field f[] = {JSON_FIELD("offset"), JSON_FIELD("epoch")};
-    struct json_fault fault;
-    struct buf scratch = {0};
     if (api_is_missing(since))
         return NULL;
-    if (since.kind != JSON_KIND_OBJECT || !json_fields(since, f, 2, &fault) ||
-        !api_u64(f[0].value, UINT64_MAX, &r->call.since.offset) || !api_is_string(f[1].value))
-        return why;
-    struct str epoch = api_text(f[1].value, &scratch);
     r->call.recovers = true;
-    if (epoch.n == EPOCH_BYTES)
-        memcpy(r->call.since.epoch, epoch.p, EPOCH_BYTES);
-    else if (epoch.n)
-        r->call.since.epoch[0] = '?'; /* that of nobody */
-    buf_fini(&scratch);
-    return NULL;
+    return api_position(since, &r->call.since)
+               ? NULL
+               : "\"recover_since\" must be an object of offset and epoch";
 }
 
 /* {"value": true}; a missing one changes nothing. */

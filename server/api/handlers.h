@@ -82,9 +82,6 @@ void api_refuse(struct api_command *c, const char *why);
 /* Appends {"code":...,"message":"..."}; detail may be NULL. */
 void api_add_error(struct buf *b, enum api_error e, const char *detail);
 
-/* Appends who somebody is: {"user":...,"client":...}, and the infos. */
-void api_add_info(struct buf *b, const struct msg_parts *p);
-
 /* Appends {"error":{...}}, or {"<name>":<result>}. */
 void api_add_answer(struct buf *b, const struct api_command *c, struct str name);
 
@@ -104,6 +101,10 @@ bool api_i64(struct json_value v, int64_t min, int64_t max, int64_t *out);
 
 /* The text of a string, empty when it is missing; scratch as in json_decode(). */
 struct str api_text(struct json_value v, struct buf *scratch);
+
+/* The text of a value on one line; `line`, which must be empty, holds it when it had to be changed.
+ */
+struct str api_line(struct json_value v, struct buf *line);
 
 /* A string of base64 that holds JSON, which is all we can deliver: false when it is none. The value
  * lies in raw, which must be empty. */

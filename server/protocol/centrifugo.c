@@ -83,7 +83,7 @@ static void read_wishes(const struct command *q, struct client_subscribe *out,
     out->recovers = command_is_true(q, SUBSCRIBE_RECOVER);
     out->fails_unrecoverable = command_i64(q, SUBSCRIBE_FLAG) & FLAG_FAILS_UNRECOVERABLE;
     out->since.offset = command_u64(q, SUBSCRIBE_OFFSET);
-    command_set_epoch(&out->since, command_string(q, SUBSCRIBE_EPOCH, scratch));
+    position_set_epoch(&out->since, command_string(q, SUBSCRIBE_EPOCH, scratch));
 }
 
 static enum outcome run_subscribe(struct client *c, const struct command *q) {

@@ -166,14 +166,6 @@ uint64_t command_u64(const struct command *q, int which) {
     return v;
 }
 
-void command_set_epoch(struct position *out, struct str epoch) {
-    memset(out->epoch, 0, EPOCH_BYTES);
-    if (epoch.n == EPOCH_BYTES)
-        memcpy(out->epoch, epoch.p, EPOCH_BYTES);
-    else if (epoch.n)
-        out->epoch[0] = '?';
-}
-
 bool command_read_position(struct json_value object, struct position *out, bool *is_recover) {
     struct json_field f[] = {
         {.name = {"offset", 6}}, {.name = {"epoch", 5}}, {.name = {"recover", 7}}};
@@ -185,7 +177,7 @@ bool command_read_position(struct json_value object, struct position *out, bool 
     out->offset = 0;
     if (!is_absent(f[0].value))
         json_u64(f[0].value, UINT64_MAX, &out->offset);
-    command_set_epoch(out, is_absent(f[1].value) ? STR_NONE : json_decode(f[1].value, &scratch));
+    position_set_epoch(out, is_absent(f[1].value) ? STR_NONE : json_decode(f[1].value, &scratch));
     *is_recover = f[2].value.kind == JSON_KIND_TRUE;
     buf_fini(&scratch);
     return true;

@@ -65,10 +65,8 @@ int64_t command_i64(const struct command *q, int which);
 uint64_t command_u64(const struct command *q, int which);
 
 /* Reads an object that command_read() took for a position, {"offset":...,"epoch":...}, or one that
- * has such members: false on a wrong type. A text that cannot be an epoch of ours gives one that no
- * channel has. */
+ * has such members: false on a wrong type. */
 bool command_read_position(struct json_value object, struct position *out, bool *is_recover);
-void command_set_epoch(struct position *out, struct str epoch);
 
 bool command_has(const struct command *q, int which);
 bool command_is_true(const struct command *q, int which);

@@ -8,6 +8,7 @@
 #include "server/base/json_scan.h"
 #include "server/base/version.h"
 #include "server/session/client.h"
+#include "server/session/client_info.h"
 #include "server/session/sessions.h"
 
 #include <assert.h>
@@ -85,23 +86,6 @@ static void add_expiry(struct buf *b, const struct client *c) {
     buf_add_u64(b, ttl_s);
 }
 
-/* A ClientInfo object. */
-static void add_info(struct buf *b, const struct msg_parts *p) {
-    buf_add(b, STR("{\"user\":"));
-    json_add_string(b, p->user);
-    buf_add(b, STR(",\"client\":"));
-    json_add_string(b, p->client);
-    if (p->conn_info.n) {
-        buf_add(b, STR(",\"conn_info\":"));
-        buf_add(b, p->conn_info);
-    }
-    if (p->chan_info.n) {
-        buf_add(b, STR(",\"chan_info\":"));
-        buf_add(b, p->chan_info);
-    }
-    buf_add_char(b, '}');
-}
-
 static void add_epoch(struct buf *b, const struct position *p) {
     buf_add(b, STR(",\"epoch\":\""));
     buf_add(b, (struct str){p->epoch, EPOCH_BYTES});
@@ -136,7 +120,7 @@ static void add_publication(struct buf *b, const struct msg *m, enum encoding ho
     add_data(b, m, how);
     if (p->client.n) {
         buf_add(b, STR(",\"info\":"));
-        add_info(b, p);
+        client_info_add(b, p);
     }
     if (m->position.offset)
         add_offset(b, m->position.offset);
@@ -249,7 +233,7 @@ static void add_presence_result(struct buf *b, const struct presence_reply *p) {
             buf_add_char(b, ',');
         json_add_string(b, p->members[i]->parts.client);
         buf_add_char(b, ':');
-        add_info(b, &p->members[i]->parts);
+        client_info_add(b, &p->members[i]->parts);
     }
     buf_add(b, STR("}}"));
 }
@@ -366,7 +350,7 @@ void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how) 
     case MSG_JOIN:
     case MSG_LEAVE:
         buf_add_z(b, p->kind == MSG_JOIN ? ",\"join\":{\"info\":" : ",\"leave\":{\"info\":");
-        add_info(b, p);
+        client_info_add(b, p);
         buf_add_char(b, '}');
         break;
     }

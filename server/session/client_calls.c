@@ -86,7 +86,7 @@ uint32_t publication_max_bytes(const struct config *config) {
     return quarter < PUBLICATION_MAX_BYTES ? quarter : PUBLICATION_MAX_BYTES;
 }
 
-static void publish(struct client *c, uint32_t command_id, struct str channel, struct str data,
+static void publish(struct client *c, uint32_t command_id, struct msg_parts parts,
                     const struct channel_options *o) {
     struct sessions *s = c->sessions;
     const struct publish_options options = {.keep = channel_keep(o),
@@ -95,23 +95,14 @@ static void publish(struct client *c, uint32_t command_id, struct str channel, s
     call->reply = (struct reply){.to = s->mailbox, .done = publish_done};
     call->call = open_call(c, command_id);
     metrics_add(s->metrics, METRIC_PUBLISHED, 1);
-    s->broker->ops->publish(s->broker,
-                            msg_create(&(struct msg_parts){
-                                .kind = MSG_PUBLICATION,
-                                .channel = channel,
-                                .data = data,
-                                .user = str_of(c->user),
-                                .client = {c->id, CLIENT_ID_BYTES},
-                                .conn_info = str_of(c->conn_info),
-                                .chan_info = subscription_info(client_find(c, channel)),
-                            }),
-                            &options, &call->reply);
+    s->broker->ops->publish(s->broker, msg_create(&parts), &options, &call->reply);
 }
 
 void client_publish(struct client *c, uint32_t command_id, struct str channel, struct str data) {
     const struct config *config = c->sessions->config;
     const struct channel_options *o;
-    struct rules_actor actor = client_actor(c, client_find(c, channel) != NULL);
+    const struct subscription *sub = client_find(c, channel);
+    struct rules_actor actor = client_actor(c, sub != NULL);
 
     if (data.n == 0 || data.n > publication_max_bytes(config)) {
         client_fail(c, command_id, ERROR_BAD_REQUEST);
@@ -122,7 +113,17 @@ void client_publish(struct client *c, uint32_t command_id, struct str channel, s
     if (!rules_may_publish(&config->rules, o, &actor))
         client_fail(c, command_id, ERROR_PERMISSION_DENIED);
     else
-        publish(c, command_id, channel, data, o);
+        publish(c, command_id,
+                (struct msg_parts){
+                    .kind = MSG_PUBLICATION,
+                    .channel = channel,
+                    .data = data,
+                    .user = str_of(c->user),
+                    .client = {c->id, CLIENT_ID_BYTES},
+                    .conn_info = str_of(c->conn_info),
+                    .chan_info = subscription_info(sub),
+                },
+                o);
 }
 
 /* --- presence --------------------------------------------------------------------------------- */
