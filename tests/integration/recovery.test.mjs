@@ -8,7 +8,7 @@ import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
 import { api, sum, untilMetrics } from './helpers/http.mjs';
 import { connect } from './helpers/protocol.mjs';
-import { deadline, openChannels, openConfig, startServer, within } from './helpers/server.mjs';
+import { deadline, openChannels, openConfig, startServer, until } from './helpers/server.mjs';
 
 const remembers = { history_size: 10000, history_ttl: '60s', force_recovery: true };
 const reads = { allow_history_for_client: true, allow_history_for_anonymous: true };
@@ -96,13 +96,6 @@ async function checkedReader(server, channel, options = {}) {
   return reader;
 }
 
-async function until(check, what, limitMs = 20000) {
-  await within(limitMs, (async () => {
-    while (!check())
-      await new Promise((resolve) => setTimeout(resolve, 5));
-  })(), what);
-}
-
 /* Publishes as fast as answers come, 16 in flight, until it is stopped: how many. */
 function publishAll(server, channel, makeData = (n) => n) {
   let isOver = false;
@@ -131,13 +124,13 @@ async function cutManyTimes({ workers, rounds, readerCount, channel, options, ma
     reader.link.cut();
     if (round % 3 === 0) /* another time while it is coming back */
       setTimeout(() => reader.link.cut(), Math.random() * 8);
-    await until(() => reader.recoveries + reader.told > before, `round ${round}: a return`);
+    await until(() => reader.recoveries + reader.told > before, `round ${round}: a return`, 20000);
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 6)); /* the moment is random */
   }
   const count = await publisher.stop();
   const lastOffset = (await api(server, 'history', { channel, limit: 0 })).json?.result?.offset ?? count;
   await until(() => readers.every(({ next }) => next === lastOffset + 1),
-              () => `all ${lastOffset} offsets: ${readers.map(({ next }) => next)}`);
+              () => `all ${lastOffset} offsets: ${readers.map(({ next }) => next)}`, 20000);
   for (const { faults } of readers)
     assert.deepEqual(faults, []);
   const recoveries = readers.reduce((sum, reader) => sum + reader.recoveries, 0);
@@ -296,12 +289,12 @@ describe('one server', () => {
     const reader = await checkedReader(server, 'large');
     const large = 'x'.repeat(60000);
     await api(server, 'publish', { channel: 'large', data: 0 });
-    await until(() => reader.next === 2, 'the first');
+    await until(() => reader.next === 2, 'the first', 20000);
     reader.sdk.disconnect();
     for (let n = 0; n < 60; n++) /* 3.6 MB, of which half a megabyte goes out at once */
       await api(server, 'publish', { channel: 'large', data: large });
     reader.sdk.connect();
-    await until(() => reader.next === 62, () => `all of it: ${reader.next}`);
+    await until(() => reader.next === 62, () => `all of it: ${reader.next}`, 20000);
     assert.deepEqual(reader.faults, []);
     assert.ok(reader.recoveries > 3 && reader.told === 0, `${reader.recoveries} parts`);
     reader.close();

@@ -8,7 +8,7 @@ import { api, sum, untilMetrics } from './helpers/http.mjs';
 import { cpuMs } from './helpers/process.mjs';
 import { connect } from './helpers/protocol.mjs';
 import { startNode, startNodes, startRedis } from './helpers/redis.mjs';
-import { deadline, openChannels, openConfig, startServer, within } from './helpers/server.mjs';
+import { deadline, openChannels, openConfig, startServer, until, within } from './helpers/server.mjs';
 
 const config = {
   client: { ...openConfig.client, ping_interval: '1s', pong_timeout: '500ms' },
@@ -22,16 +22,6 @@ const BACK_MS = 2000; /* after Redis is back, everything works within this time 
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const status = async (node, path) => (await fetch(node.url + path)).status;
-
-/* Asks until the check holds; gives how long that took. */
-async function until(check, what, limitMs = 5000) {
-  const start = performance.now();
-  await within(limitMs, (async () => {
-    while (!await check())
-      await pause(10);
-  })(), what);
-  return performance.now() - start;
-}
 
 const ready = (node) => until(async () => await status(node, '/ready') === 200, '/ready to be 200', 15000);
 const notReady = (node) => until(async () => await status(node, '/ready') === 503, '/ready to be 503', 15000);

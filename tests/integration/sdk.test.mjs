@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
-import { openChannels, openConfig, startServer, within } from './helpers/server.mjs';
+import { event, openChannels, openConfig, startServer, within } from './helpers/server.mjs';
 import { api } from './helpers/http.mjs';
 
 let server;
@@ -29,9 +29,6 @@ function sdk(t, options = {}, on = server) {
   t.after(() => client.disconnect());
   return client;
 }
-
-const event = (emitter, name, limitMs = 5000) =>
-  within(limitMs, new Promise((resolve) => emitter.once(name, resolve)), `the SDK's event "${name}"`);
 
 async function connected(t, options, on) {
   const client = sdk(t, options, on);

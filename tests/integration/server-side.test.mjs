@@ -9,7 +9,7 @@ import jsonwebtoken from 'jsonwebtoken';
 import WebSocket from 'ws';
 import { api, sum, untilMetrics } from './helpers/http.mjs';
 import { Client, connect } from './helpers/protocol.mjs';
-import { openChannels, startServer, within } from './helpers/server.mjs';
+import { event, openChannels, startServer, within } from './helpers/server.mjs';
 
 const SECRET = 'a secret for the tests of server-side subscriptions';
 const now = () => Math.floor(Date.now() / 1000);
@@ -58,9 +58,6 @@ function sdk(server, options = {}) {
   clients.push(client);
   return client;
 }
-
-const event = (emitter, name, limitMs = 5000) =>
-  within(limitMs, new Promise((resolve) => emitter.once(name, resolve)), `the SDK's event "${name}"`);
 
 async function online(server, user, { claims, ...options } = {}) {
   const client = sdk(server, { ...(user ? { token: tokenOf(user, claims) } : {}), ...options });

@@ -39,6 +39,29 @@ static inline void api_stop(void) {
     bench_stop();
 }
 
+/* Fixtures of cmocka. */
+static inline int api_setup_stub(void **state) {
+    (void)state;
+    api_start(stub_broker_create);
+    return 0;
+}
+
+static inline int api_setup_memory(void **state) {
+    (void)state;
+    api_start(broker_memory_create);
+    return 0;
+}
+
+static inline int api_teardown(void **state) {
+    (void)state;
+    api_stop();
+    return 0;
+}
+
+/* What a refused request is answered. */
+#define ERROR(code, message) "{\"error\":{\"code\":" code ",\"message\":\"" message "\"}}"
+#define REFUSED(why) ERROR("107", "bad request: " why)
+
 static void keep_answer(void *to, struct http_response *r) {
     assert_ptr_equal(to, &answer_count);
     forget_response();

@@ -13,18 +13,6 @@
 
 #include "tests/unit/api_testing.h"
 
-static int start(void **state) {
-    (void)state;
-    api_start(broker_memory_create);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
-    return 0;
-}
-
 /* The status of the check alone; 0: go on. */
 static int check(const char *method, const char *path) {
     forget_response();
@@ -214,7 +202,7 @@ static void a_text_replaces_what_was_there(void **state) {
     assert_string_equal(response.content_type, "text/plain; charset=utf-8");
 }
 
-#define API_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+#define API_TEST(f) cmocka_unit_test_setup_teardown(f, api_setup_memory, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -14,21 +14,7 @@
 
 #include "tests/unit/api_testing.h"
 
-#define ERROR(code, message) "{\"error\":{\"code\":" code ",\"message\":\"" message "\"}}"
-#define REFUSED(why) ERROR("107", "bad request: " why)
 #define DONE "{\"publish\":{}}"
-
-static int start(void **state) {
-    (void)state;
-    api_start(stub_broker_create);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
-    return 0;
-}
 
 static struct api_call *batch(const char *commands, const char *rest) {
     struct buf body = {0};
@@ -236,7 +222,7 @@ static void answers_share_their_room(void **state) {
     mem_free(b);
 }
 
-#define BATCH_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+#define BATCH_TEST(f) cmocka_unit_test_setup_teardown(f, api_setup_stub, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -14,18 +14,6 @@
 
 #include "tests/unit/api_testing.h"
 
-static int start(void **state) {
-    (void)state;
-    api_start(stub_broker_create);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
-    return 0;
-}
-
 /* Answers as it is told: with the error that the parameters name. */
 static void echo(struct api_command *c, struct json_value params) {
     struct json_field f[] = {JSON_FIELD("error"), JSON_FIELD("status")};
@@ -148,7 +136,7 @@ static void a_late_error_has_its_status_too(void **state) {
     expect_response(500, "{\"error\":{\"code\":100,\"message\":\"internal server error\"}}");
 }
 
-#define CALL_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+#define CALL_TEST(f) cmocka_unit_test_setup_teardown(f, api_setup_stub, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

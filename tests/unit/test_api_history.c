@@ -15,9 +15,6 @@
 #include "channels/broker_memory.h"
 #include "tests/unit/api_testing.h"
 
-#define ERROR(code, message) "{\"error\":{\"code\":" code ",\"message\":\"" message "\"}}"
-#define REFUSED(why) ERROR("107", "bad request: " why)
-
 static char epoch[EPOCH_BYTES + 1];
 
 static void start_with(struct broker *(*create)(struct fanout *)) {
@@ -37,12 +34,6 @@ static int start(void **state) {
 static int start_stub(void **state) {
     (void)state;
     start_with(stub_broker_create);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
     return 0;
 }
 
@@ -303,8 +294,8 @@ static void an_abandoned_call_is_not_answered(void **state) {
     assert_int_equal(answer_count, 0);
 }
 
-#define HISTORY_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
-#define STUB_TEST(f) cmocka_unit_test_setup_teardown(f, start_stub, stop)
+#define HISTORY_TEST(f) cmocka_unit_test_setup_teardown(f, start, api_teardown)
+#define STUB_TEST(f) cmocka_unit_test_setup_teardown(f, start_stub, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

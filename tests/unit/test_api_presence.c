@@ -13,18 +13,10 @@
 
 #include "tests/unit/api_testing.h"
 
-#define ERROR(code, message) "{\"error\":{\"code\":" code ",\"message\":\"" message "\"}}"
-
 static int start(void **state) {
     (void)state;
     api_start(stub_broker_create);
     bench.config->rules.without_namespace.presence = true;
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
     return 0;
 }
 
@@ -125,7 +117,7 @@ static void an_abandoned_call_is_not_answered(void **state) {
     leave("c1");
 }
 
-#define PRESENCE_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+#define PRESENCE_TEST(f) cmocka_unit_test_setup_teardown(f, start, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -14,21 +14,7 @@
 
 #include "tests/unit/api_testing.h"
 
-static int start(void **state) {
-    (void)state;
-    api_start(stub_broker_create);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
-    return 0;
-}
-
 #define OK "{\"result\":{}}"
-#define ERROR(code, message) "{\"error\":{\"code\":" code ",\"message\":\"" message "\"}}"
-#define REFUSED(why) ERROR("107", "bad request: " why)
 
 /* The only call that is open. */
 static const struct stub_call *open_publish(void) {
@@ -415,7 +401,7 @@ static void an_abandoned_broadcast_is_not_answered(void **state) {
     assert_int_equal(answer_count, 0);
 }
 
-#define PUBLISH_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+#define PUBLISH_TEST(f) cmocka_unit_test_setup_teardown(f, api_setup_stub, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -14,18 +14,6 @@
 
 #include "tests/unit/api_testing.h"
 
-static int start(void **state) {
-    (void)state;
-    api_start(stub_broker_create);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
-    return 0;
-}
-
 static void health_is_200_while_the_process_serves(void **state) {
     (void)state;
     stub()->trouble = "the engine is on fire";
@@ -189,7 +177,7 @@ static void info_needs_no_body(void **state) {
     assert_true(response_has("\"num_users\":0,"));
 }
 
-#define STATUS_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+#define STATUS_TEST(f) cmocka_unit_test_setup_teardown(f, api_setup_stub, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -14,18 +14,6 @@
 
 #include "tests/unit/api_testing.h"
 
-static int start(void **state) {
-    (void)state;
-    api_start(broker_memory_create);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    api_stop();
-    return 0;
-}
-
 static const char *const methods[] = {"/api/subscribe", "/api/unsubscribe", "/api/disconnect",
                                       "/api/refresh", "/api/channels"};
 enum { METHODS = sizeof(methods) / sizeof(methods[0]) };
@@ -116,7 +104,7 @@ static void a_whitelist_is_decoded(void **state) {
     expect_lines(other, "bye force disconnect\n");
 }
 
-#define API_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
+#define API_TEST(f) cmocka_unit_test_setup_teardown(f, api_setup_memory, api_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

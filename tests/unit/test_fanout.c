@@ -17,20 +17,13 @@
 
 enum { WORKERS = FANOUT_WORKERS_MAX, THREADS = 4, POSTS = 20000, MODEL_CHANNELS = 200 };
 
-static struct mailbox boxes[WORKERS];
-static struct mailbox *box_list[WORKERS];
-static struct fanout *fanout;
+#include "tests/unit/many_mailboxes.h"
 
-static void no_wake(void *arg) {
-    (void)arg;
-}
+static struct fanout *fanout;
 
 static int start(void **state) {
     (void)state;
-    for (uint32_t i = 0; i < WORKERS; i++) {
-        mailbox_init(&boxes[i], SIZE_MAX, no_wake, NULL);
-        box_list[i] = &boxes[i];
-    }
+    boxes_init();
     fanout = fanout_create(box_list, WORKERS);
     return 0;
 }
@@ -38,8 +31,7 @@ static int start(void **state) {
 static int stop(void **state) {
     (void)state;
     fanout_destroy(fanout);
-    for (uint32_t i = 0; i < WORKERS; i++)
-        mailbox_fini(&boxes[i]);
+    boxes_fini();
     return 0;
 }
 

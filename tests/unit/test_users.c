@@ -14,20 +14,13 @@
 
 enum { WORKERS = USERS_WORKERS_MAX, NAMES = 40, STEPS = 200000, THREADS = 4 };
 
-static struct mailbox boxes[WORKERS];
-static struct mailbox *box_list[WORKERS];
-static struct users *users;
+#include "tests/unit/many_mailboxes.h"
 
-static void no_wake(void *arg) {
-    (void)arg;
-}
+static struct users *users;
 
 static int start(void **state) {
     (void)state;
-    for (uint32_t i = 0; i < WORKERS; i++) {
-        mailbox_init(&boxes[i], SIZE_MAX, no_wake, NULL);
-        box_list[i] = &boxes[i];
-    }
+    boxes_init();
     users = users_create(box_list, WORKERS);
     return 0;
 }
@@ -35,8 +28,7 @@ static int start(void **state) {
 static int stop(void **state) {
     (void)state;
     users_destroy(users);
-    for (uint32_t i = 0; i < WORKERS; i++)
-        mailbox_fini(&boxes[i]);
+    boxes_fini();
     return 0;
 }
 

@@ -40,6 +40,20 @@ export function within(ms, promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+/* Asks until the check, which may be asynchronous, holds; gives how many milliseconds that took. */
+export async function until(check, what, limitMs = 5000) {
+  const start = performance.now();
+  await within(limitMs, (async () => {
+    while (!await check())
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  })(), what);
+  return performance.now() - start;
+}
+
+/* The next event of that name of an SDK's client or subscription. */
+export const event = (emitter, name, limitMs = 5000) =>
+  within(limitMs, new Promise((resolve) => emitter.once(name, resolve)), `the SDK's event "${name}"`);
+
 /* Everybody may connect, subscribe and publish in channels without a namespace. */
 export const openChannels = {
   allow_subscribe_for_client: true,
