@@ -92,7 +92,10 @@ def start_node(name, carillon, folder, redis_address=None):
     command = [carillon, "--config", os.path.join(folder, "config.json"), "--workers", "1"]
     if redis_address:
         command += ["--engine.type=redis", f"--engine.redis.address={redis_address}"]
-    return Server(name, command, all_cpus(), folder)
+    node = Server(name, command, all_cpus(), folder)
+    if redis_address:
+        node.wait_ready("redis is there")
+    return node
 
 
 def derive(values):
