@@ -1,8 +1,9 @@
 /* See broker_redis.h. One thread with a loop and two links to Redis. What happens there:
  *
- *     inbox     calls of other threads             pair      both links, connecting again
- *     subs      which channels Redis sends us      nodes     heartbeat, who is gone
- *     members   of this node                       presence  reading who is there
+ *     inbox      calls of other threads             pair      both links, connecting again
+ *     subs       which channels Redis sends us      nodes     heartbeat, who is gone
+ *     publisher  publications, with history or not  streams   channels with history, without holes
+ *     members    of this node                       presence  reading who is there
  *
  * The broker is up when everything attached is subscribed again and a beat was answered. Before,
  * what needs Redis is refused at once.
@@ -14,12 +15,13 @@
  */
 #include "channels/broker_redis.h"
 
-#include "channels/redis_envelope.h"
 #include "channels/redis_inbox.h"
 #include "channels/redis_members.h"
 #include "channels/redis_nodes.h"
 #include "channels/redis_pair.h"
 #include "channels/redis_presence.h"
+#include "channels/redis_publish.h"
+#include "channels/redis_streams.h"
 #include "channels/redis_subs.h"
 #include "server/base/clock.h"
 #include "server/base/list.h"
@@ -56,7 +58,9 @@ struct broker_redis {
     struct redis_nodes nodes;
     struct redis_members members;
     struct redis_presence presence;
-    struct buf scratch, name;
+    struct redis_publisher publisher;
+    struct redis_history history;
+    struct redis_streams streams;
     uint64_t down_since_ms;
     uint64_t up_count;
     uint64_t stop_at_ms; /* 0: not stopping */
@@ -70,13 +74,15 @@ static struct broker_redis *of(struct broker *b) {
 
 static void check_up(struct broker_redis *b) {
     if (atomic_load(&b->is_up) || b->stop_at_ms || !redis_pair_is_open(&b->pair) ||
-        !b->nodes.has_beaten || !redis_subs_are_settled(&b->subs))
+        !b->nodes.has_beaten || !redis_subs_are_settled(&b->subs) || !b->publisher.is_loaded ||
+        !*b->history.run_id)
         return;
     redis_pair_works(&b->pair);
     atomic_store(&b->trouble, NULL);
     atomic_store(&b->is_up, true);
     log_info("redis is there channels=%zu members=%zu away_ms=%llu", b->subs.channels.count,
              b->members.all.count, (unsigned long long)(clock_now_ms() - b->down_since_ms));
+    redis_streams_connected(&b->streams);
     if (b->up_count++ > 0)
         redis_count(&b->shared.counters.reconnects);
 }
@@ -84,6 +90,8 @@ static void check_up(struct broker_redis *b) {
 static void connected(void *arg) {
     struct broker_redis *b = arg;
     atomic_store(&b->trouble, "redis is there, channels are being subscribed again");
+    redis_publisher_connected(&b->publisher);
+    redis_history_connected(&b->history);
     redis_subs_connected(&b->subs);
     redis_nodes_connected(&b->nodes, clock_now_ms());
 }
@@ -95,8 +103,11 @@ static void lost(void *arg, const char *why, bool was_connected) {
     atomic_store(&b->trouble, why);
     if (!was_connected)
         return; /* no part has begun anything */
+    redis_history_lost(&b->history);
+    redis_publisher_lost(&b->publisher);
     redis_nodes_lost(&b->nodes);
     redis_members_lost(&b->members);
+    redis_streams_lost(&b->streams);
     redis_subs_lost(&b->subs);
 }
 
@@ -105,25 +116,33 @@ static void beat_answered(void *arg, bool is_first, bool is_known, bool is_swept
     redis_members_beat(&b->members, is_first, is_known, is_swept);
 }
 
-static void nodes_fail(void *arg, const char *why) {
+static void part_fails(void *arg, const char *why) {
     struct broker_redis *b = arg;
     redis_pair_fail(&b->pair, why);
 }
 
 /* --- messages from Redis ---------------------------------------------------------------------- */
 
-static void take_envelope(struct broker_redis *b, struct str channel, struct str envelope) {
+static void take_envelope(struct broker_redis *b, struct str channel, struct str text) {
+    struct redis_stream **slot = redis_subs_live_stream(&b->subs, channel);
     struct msg_parts parts = {.channel = channel};
-    if (!redis_subs_has(&b->subs, channel))
+    struct redis_place place;
+    if (!slot)
         return; /* nobody wants it any more */
-    if (!redis_envelope_read(envelope, &parts)) {
+    bool is_ours = redis_place_read(&text, &place);
+    if (is_ours && place.flags & REDIS_PLACE_REMOVED) {
+        redis_streams_removed(slot);
+        return;
+    }
+    if (!is_ours || !redis_envelope_read(text, &parts) ||
+        (place.position.offset && parts.kind != MSG_PUBLICATION)) {
         redis_count(&b->shared.counters.garbage);
         return;
     }
     struct msg *m = msg_create(&parts);
+    m->position = place.position;
     redis_count(&b->shared.counters.received);
-    fanout_post(b->fanout, m);
-    msg_unref(m);
+    redis_streams_take(&b->streams, slot, m, &place);
 }
 
 static void message(void *arg, struct str name, struct str payload) {
@@ -137,45 +156,11 @@ static void message(void *arg, struct str name, struct str payload) {
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static void end_publish(struct broker_redis *b, struct redis_call *c, enum broker_result result) {
-    struct broker_redis_counters *n = &b->shared.counters;
-    redis_count(result == BROKER_OK        ? &n->published
-                : result == BROKER_UNKNOWN ? &n->unknown
-                                           : &n->dropped);
-    redis_call_end(&b->inbox, c, result);
-}
-
-static void published(void *arg, enum redis_outcome outcome, const redisReply *reply) {
-    struct redis_call *c = arg;
-    struct broker_redis *b = c->owner;
-    static struct log_limit limit;
-    if (outcome == REDIS_LOST) {
-        end_publish(b, c, BROKER_UNKNOWN);
-    } else if (outcome == REDIS_ANSWERED && reply->type == REDIS_REPLY_INTEGER) {
-        end_publish(b, c, BROKER_OK);
-    } else {
-        const char *words = reply ? redis_error_words(reply) : NULL;
-        if (words)
-            log_limited(&limit, LOG_WARN, "redis refuses a publication reason=\"%s\"", words);
-        end_publish(b, c, BROKER_UNAVAILABLE);
-    }
-}
-
 static void publish_now(struct broker_redis *b, struct redis_call *c) {
-    struct redis_args args = {.count = 0};
-    bool is_sent = false;
-    c->owner = b;
-    buf_clear(&b->scratch);
-    if (atomic_load(&b->is_up) && redis_envelope_add(&b->scratch, &c->msg->parts)) {
-        redis_args_add(&args, STR("PUBLISH"));
-        redis_args_add(&args,
-                       redis_name(&b->shared, &b->name, REDIS_CHANNEL, redis_call_channel(c)));
-        redis_args_add(&args, buf_str(&b->scratch));
-        is_sent = redis_link_send_args(b->pair.commands.link, &args,
-                                       (struct redis_waiter){published, c, 1});
-    }
-    if (!is_sent)
-        end_publish(b, c, BROKER_UNAVAILABLE);
+    if (atomic_load(&b->is_up))
+        redis_publish(&b->publisher, c);
+    else
+        redis_publish_refuse(&b->publisher, c);
 }
 
 static void attach_now(struct broker_redis *b, struct redis_call *c) {
@@ -223,6 +208,12 @@ static void run_call(struct broker_redis *b, struct redis_call *c) {
     case CALL_PRESENCE:
         redis_presence_read(&b->presence, c);
         break;
+    case CALL_HISTORY:
+        redis_streams_ask(&b->streams, c);
+        break;
+    case CALL_HISTORY_REMOVE:
+        redis_streams_remove(&b->streams, c);
+        break;
     }
 }
 
@@ -265,6 +256,8 @@ static void tick(void *arg, uint64_t now_ms) {
     redis_pair_tick(&b->pair, now_ms);
     redis_subs_tick(&b->subs, now_ms);
     redis_nodes_tick(&b->nodes, now_ms, redis_loop_was_stalled(b->loop));
+    if (atomic_load(&b->is_up))
+        redis_streams_tick(&b->streams, now_ms);
 }
 
 static void *run(void *arg) {
@@ -296,8 +289,9 @@ static bool post(struct broker_redis *b, enum redis_call_kind kind, struct msg *
 static void publish(struct broker *broker, struct msg *m, const struct publish_options *o,
                     struct reply *r) {
     struct broker_redis *b = of(broker);
-    (void)o; /* no history yet: the configuration refuses it */
-    if (post(b, CALL_PUBLISH, m, STR_NONE, r))
+    if (!atomic_load(&b->is_up))
+        msg_unref(m);
+    else if (redis_inbox_post(&b->inbox, redis_call_create_publish(m, o, r)))
         return;
     redis_count(&b->shared.counters.dropped);
     broker_answer(r, BROKER_UNAVAILABLE);
@@ -337,17 +331,14 @@ static const char *trouble(struct broker *b) {
     return atomic_load(&of(b)->trouble);
 }
 
-/* Never asked: the configuration refuses channels with history. */
 static void history(struct broker *b, struct str channel, struct history_reply *r) {
-    (void)b;
-    (void)channel;
-    broker_answer(&r->reply, BROKER_UNAVAILABLE);
+    if (!post(of(b), CALL_HISTORY, NULL, channel, &r->reply))
+        broker_answer(&r->reply, BROKER_UNAVAILABLE);
 }
 
 static void history_remove(struct broker *b, struct str channel, struct reply *r) {
-    (void)b;
-    (void)channel;
-    broker_answer(r, BROKER_UNAVAILABLE);
+    if (!post(of(b), CALL_HISTORY_REMOVE, NULL, channel, r))
+        broker_answer(r, BROKER_UNAVAILABLE);
 }
 
 static size_t counters(const struct broker *broker,
@@ -412,12 +403,22 @@ static void init_pair(struct broker_redis *b, const struct broker_redis_options 
 
 static void init_parts(struct broker_redis *b) {
     struct redis_link *commands = b->pair.commands.link;
-    const struct redis_nodes_hooks hooks = {.beat = beat_answered, .fail = nodes_fail, .arg = b};
+    const struct redis_nodes_hooks hooks = {.beat = beat_answered, .fail = part_fails, .arg = b};
     redis_inbox_init(&b->inbox, wake, b);
-    redis_subs_init(&b->subs, &b->shared, b->pair.messages.link);
+    redis_subs_init(&b->subs, &b->shared, b->pair.messages.link, redis_streams_end);
     redis_nodes_init(&b->nodes, &b->shared, commands, &hooks);
     redis_members_init(&b->members, &b->shared, commands);
     b->presence = (struct redis_presence){&b->shared, commands, &b->inbox};
+    b->history = (struct redis_history){
+        .shared = &b->shared, .link = commands, .fail = part_fails, .arg = b};
+    redis_publisher_init(&b->publisher, &b->shared, commands, &b->inbox);
+    b->publisher.history = &b->history;
+    b->publisher.fail = part_fails;
+    b->publisher.arg = b;
+    redis_streams_init(&b->streams, &b->shared, b->fanout);
+    b->streams.subs = &b->subs;
+    b->streams.history = &b->history;
+    b->streams.inbox = &b->inbox;
 }
 
 static void destroy(struct broker *broker) {
@@ -426,13 +427,13 @@ static void destroy(struct broker *broker) {
     redis_inbox_fini(&b->inbox);
     redis_pair_fini(&b->pair);
     redis_subs_fini(&b->subs);
+    redis_streams_fini(&b->streams);
+    redis_publisher_fini(&b->publisher);
     redis_nodes_fini(&b->nodes);
     redis_members_fini(&b->members);
     redis_loop_destroy(b->loop);
     redis_shared_fini(&b->shared);
     free_texts(&b->texts);
-    buf_fini(&b->scratch);
-    buf_fini(&b->name);
     mem_free(b);
 }
 

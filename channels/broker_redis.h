@@ -38,7 +38,15 @@ struct broker_redis_options {
     X(received, "redis_received_total", "Messages from Redis, this node's own included.")          \
     X(dropped, "redis_dropped_total",                                                              \
       "Publications refused: Redis was away, or too many were waiting.")                           \
-    X(unknown, "redis_unanswered_total", "Publications sent to Redis and never answered.")
+    X(unknown, "redis_unanswered_total", "Publications sent to Redis and never answered.")         \
+    X(history_reads, "redis_history_reads_total", "Times a history was read from Redis.")          \
+    X(gaps, "redis_gaps_total", "Times publications of a channel did not come from Redis.")        \
+    X(refilled, "redis_refilled_total", "Publications that did not come, read from the history.")  \
+    X(lost, "redis_lost_total",                                                                    \
+      "Times publications did not come and were gone from the history: subscribers were told.")    \
+    X(duplicates, "redis_duplicates_total", "Publications that came and were read already.")       \
+    X(epoch_changes, "redis_epoch_changes_total",                                                  \
+      "Times a channel in use began a new epoch: subscribers were told.")
 
 #define BROKER_REDIS_FIELD(field, name, help) _Atomic uint64_t field;
 /* For the metrics. Thread: any. */

@@ -14,7 +14,14 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum msg_kind { MSG_PUBLICATION, MSG_JOIN, MSG_LEAVE };
+enum msg_kind {
+    MSG_PUBLICATION,
+    MSG_JOIN,
+    MSG_LEAVE,
+    /* For no client: the channel stands at `position`, and who is elsewhere by now has missed
+     * something that cannot be had any more. */
+    MSG_TOP,
+};
 
 /* The parts of a message; in a draft they are borrowed from the caller. */
 struct msg_parts {

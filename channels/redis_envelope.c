@@ -6,11 +6,14 @@
 
 #include "server/base/json_scan.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum { HEADER_BYTES = 32, TEXTS = 6, TEXT_DATA = 0 };
+/* Of a place: */
+enum { AT_BYTES = 4, AT_OFFSET = 8, AT_EPOCH = 16, AT_FLAGS = 24, AT_TTL = 28 };
 
-static const char magic[] = "CRN1";
+static const char magic[] = "CRN1", place_magic[] = "CRN2";
 
 struct texts {
     struct str list[TEXTS];
@@ -52,6 +55,13 @@ size_t redis_envelope_bytes(const struct msg_parts *p) {
 static void put_u32(char *at, size_t v) {
     for (int i = 0; i < 4; i++)
         at[i] = (char)(v >> (8 * i) & 0xff);
+}
+
+static uint64_t get_u64(const char *at) {
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v |= (uint64_t)(unsigned char)at[i] << (8 * i);
+    return v;
 }
 
 static size_t get_u32(const char *at) {
@@ -137,5 +147,41 @@ bool redis_envelope_read(struct str e, struct msg_parts *out) {
     if (!check_parts(&p))
         return false;
     *out = p;
+    return true;
+}
+
+struct str redis_place_tail(uint32_t flags, uint64_t ttl_ms, char out[8]) {
+    uint64_t ttl_s = (ttl_ms + 999) / 1000;
+    put_u32(out, flags);
+    put_u32(out + 4, ttl_s < UINT32_MAX ? ttl_s : UINT32_MAX);
+    return (struct str){out, 8};
+}
+
+static bool is_epoch(const char *epoch) {
+    for (int i = 0; i < EPOCH_BYTES; i++)
+        if (!isalnum((unsigned char)epoch[i]))
+            return false;
+    return true;
+}
+
+bool redis_place_read(struct str *text, struct redis_place *out) {
+    struct redis_place place = {0};
+    const char *p = text->p;
+    if (text->n < 4 || memcmp(p, place_magic, 4) != 0) {
+        *out = place;
+        return true;
+    }
+    if (text->n < REDIS_PLACE_BYTES || get_u32(p + AT_BYTES) < REDIS_PLACE_BYTES ||
+        get_u32(p + AT_BYTES) > text->n)
+        return false;
+    place.position.offset = get_u64(p + AT_OFFSET);
+    memcpy(place.position.epoch, p + AT_EPOCH, EPOCH_BYTES);
+    place.flags = (uint32_t)get_u32(p + AT_FLAGS);
+    place.ttl_s = (uint32_t)get_u32(p + AT_TTL);
+    bool is_removal = place.flags & REDIS_PLACE_REMOVED;
+    if (!is_epoch(place.position.epoch) || (place.position.offset == 0 && !is_removal))
+        return false;
+    *text = str_slice(*text, get_u32(p + AT_BYTES), text->n);
+    *out = place;
     return true;
 }

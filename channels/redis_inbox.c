@@ -33,6 +33,10 @@ void redis_inbox_fini(struct redis_inbox *b) {
     pthread_mutex_destroy(&b->lock);
 }
 
+static bool is_bounded(enum redis_call_kind kind) {
+    return kind != CALL_DETACH && kind != CALL_JOIN && kind != CALL_LEAVE;
+}
+
 struct redis_call *redis_call_create(enum redis_call_kind kind, struct msg *msg, struct str channel,
                                      struct reply *reply) {
     struct redis_call *c = mem_zalloc(sizeof(*c) + channel.n);
@@ -42,8 +46,35 @@ struct redis_call *redis_call_create(enum redis_call_kind kind, struct msg *msg,
     c->channel_bytes = channel.n;
     if (channel.n)
         memcpy(c->channel, channel.p, channel.n);
-    if (kind == CALL_PUBLISH || kind == CALL_ATTACH || kind == CALL_PRESENCE)
+    if (is_bounded(kind))
         c->size_bytes = sizeof(*c) + channel.n + (msg ? msg->size_bytes : 0);
+    return c;
+}
+
+static struct str keep(char **at, struct str s) {
+    struct str kept = {*at, s.n};
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return kept;
+}
+
+struct redis_call *redis_call_create_publish(struct msg *msg, const struct publish_options *o,
+                                             struct reply *reply) {
+    static const struct publish_options nothing_special;
+    if (!o)
+        o = &nothing_special;
+    size_t texts_bytes = o->idempotency_key.n + o->version_epoch.n;
+    struct redis_call *c = mem_zalloc(sizeof(*c) + texts_bytes);
+    char *at = c->channel;
+    c->kind = CALL_PUBLISH;
+    c->msg = msg;
+    c->reply = reply;
+    c->publish = *o;
+    c->publish.idempotency_key = keep(&at, o->idempotency_key);
+    c->publish.version_epoch = keep(&at, o->version_epoch);
+    c->is_kept = o->keep.size > 0 && o->keep.ttl_ms > 0 && !o->skips_history;
+    c->size_bytes = sizeof(*c) + texts_bytes + msg->size_bytes;
     return c;
 }
 
@@ -85,6 +116,23 @@ struct redis_call *redis_inbox_take(struct redis_inbox *b) {
     b->first = NULL;
     b->last = &b->first;
     pthread_mutex_unlock(&b->lock);
+    return first;
+}
+
+void redis_call_queue_init(struct redis_call_queue *q) {
+    q->first = NULL;
+    q->last = &q->first;
+}
+
+void redis_call_queue_add(struct redis_call_queue *q, struct redis_call *c) {
+    c->next = NULL;
+    *q->last = c;
+    q->last = &c->next;
+}
+
+struct redis_call *redis_call_queue_take(struct redis_call_queue *q) {
+    struct redis_call *first = q->first;
+    redis_call_queue_init(q);
     return first;
 }
 

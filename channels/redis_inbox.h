@@ -19,6 +19,8 @@ enum redis_call_kind {
     CALL_JOIN,
     CALL_LEAVE,
     CALL_PRESENCE,
+    CALL_HISTORY,
+    CALL_HISTORY_REMOVE,
 };
 
 struct redis_call {
@@ -28,9 +30,18 @@ struct redis_call {
     struct msg *msg;     /* a reference, or NULL */
     struct reply *reply; /* NULL: nobody waits */
     void *owner;         /* for whoever waits for Redis with it */
-    size_t size_bytes;   /* as counted; 0: not bounded */
+    /* Of a publication; the texts lie behind the channel: */
+    struct publish_options publish;
+    bool is_kept;
+    uint8_t attempts;  /* of a question about history, so far */
+    size_t size_bytes; /* as counted; 0: not bounded */
     size_t channel_bytes;
-    char channel[]; /* when there is no message */
+    char channel[]; /* when there is no message; else the texts of `publish` */
+};
+
+/* Calls in an order. */
+struct redis_call_queue {
+    struct redis_call *first, **last;
 };
 
 struct redis_inbox {
@@ -54,6 +65,10 @@ void redis_inbox_fini(struct redis_inbox *b);
 struct redis_call *redis_call_create(enum redis_call_kind kind, struct msg *msg, struct str channel,
                                      struct reply *reply);
 
+/* Gives a call to publish; takes msg, copies the options; o may be NULL. */
+struct redis_call *redis_call_create_publish(struct msg *msg, const struct publish_options *o,
+                                             struct reply *reply);
+
 struct str redis_call_channel(const struct redis_call *c);
 
 /* Takes the call and its message. False when the inbox is full or closed: then it is freed and not
@@ -62,6 +77,14 @@ bool redis_inbox_post(struct redis_inbox *b, struct redis_call *c);
 
 /* Gives all calls, linked in the order of posting. */
 struct redis_call *redis_inbox_take(struct redis_inbox *b);
+
+void redis_call_queue_init(struct redis_call_queue *q);
+
+/* Takes the call. */
+void redis_call_queue_add(struct redis_call_queue *q, struct redis_call *c);
+
+/* Gives all, linked, and leaves the queue empty. */
+struct redis_call *redis_call_queue_take(struct redis_call_queue *q);
 
 /* Answers a call that was taken, if somebody waits, and frees it. */
 void redis_call_end(struct redis_inbox *b, struct redis_call *c, enum broker_result result);

@@ -1,12 +1,23 @@
 /* See redis_scripts.h. Keys are made inside the scripts from their arguments: one Redis, no
  * cluster.
  *
- * redis.pcall everywhere: one bad key must not keep the others from being written. The first error
- * is what the script answers in the end.
+ * For presence, redis.pcall everywhere: one bad key must not keep the others from being written.
+ * The first error is what the script answers in the end. For histories, redis.call: the first
+ * command that Redis may refuse comes before all that change something.
+ *
+ * A stream's entry has the offset as its id, so a range of offsets is a range of the stream. What
+ * makes an epoch: the first publication; and the first one after Redis was started again or
+ * replaced, for then it may have lost some and would give their offsets twice. Offsets go on in the
+ * new epoch, and up to its beginning positions in the old one are as good.
  *
  * Thread: any (no state).
  */
 #include "channels/redis_scripts.h"
+
+/* How long the result of an idempotency key is known (five minutes, as broker.h says), and the
+ * epoch of a channel that was read from but never published to. */
+#define ONCE_MS "300000"
+#define UNBORN_MS "3600000"
 
 /* try() gives the answer, or nil for nothing and for an error, which is kept. */
 #define LUA_START                                                                                  \
@@ -29,6 +40,17 @@
     "    try('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel,\n"                                 \
     "        'CRN1L' .. string.sub(value, n + 8))\n"                                               \
     "  end\n"                                                                                      \
+    "end\n"
+
+#define LUA_STREAM                                                                                 \
+    "local base, channel = ARGV[1], ARGV[3]\n"                                                     \
+    "local meta, stream = base .. '" REDIS_META "' .. channel, base .. '" REDIS_STREAM             \
+    "' .. channel\n"
+
+/* Decimal numbers of 64 bits, which Lua does not have. */
+#define LUA_IS_ABOVE                                                                               \
+    "local function is_above(a, b)\n"                                                              \
+    "  return #a > #b or (#a == #b and a > b)\n"                                                   \
     "end\n"
 
 static const char *const texts[SCRIPTS] = {
@@ -89,7 +111,98 @@ static const char *const texts[SCRIPTS] = {
                   "  end\n"
                   "end\n"
                   "return fault or {clients, users}\n",
+
+    [SCRIPT_PUBLISH] = LUA_STREAM LUA_IS_ABOVE
+    "local once = ARGV[11] ~= '' and\n"
+    "    base .. '" REDIS_ONCE "' .. #channel .. ':' .. channel .. ':' .. ARGV[11]\n"
+    "local done = once and redis.call('GET', once)\n"
+    "if done then return {1, done} end\n"
+    "local how, text, place = 0, ARGV[10], ' 0'\n"
+    "if ARGV[6] ~= '0' then\n"
+    "  local m = redis.call('HMGET', meta, 'e', 's', 'r', 'v', 'w')\n"
+    "  local epoch, number = m[1], m[2]\n"
+    "  if epoch and m[4] and ARGV[12] ~= '0' and not is_above(ARGV[12], m[4]) and\n"
+    "      (ARGV[13] == '' or ARGV[13] == m[5]) then\n"
+    "    how = 2\n"
+    "  else\n"
+    "    if not epoch then\n"
+    "      redis.call('DEL', stream)\n"
+    "      epoch, number = ARGV[5], '0'\n"
+    "    elseif m[3] ~= ARGV[4] then\n"
+    "      redis.call('HSET', meta, 'p', epoch, 'q', number)\n"
+    "      epoch = ARGV[5]\n"
+    "    end\n"
+    "    local top = tonumber(number) + 1\n"
+    "    number = string.format('%.0f', top)\n"
+    "    text = 'CRN2' .. struct.pack('<I4I8', 32, top) .. epoch .. ARGV[9] .. text\n"
+    "    redis.call('XADD', stream, 'MAXLEN', ARGV[6], number .. '-0', 'm', text)\n"
+    "    redis.call('HSET', meta, 'e', epoch, 's', number, 'r', ARGV[4], 't', ARGV[8])\n"
+    "    if ARGV[12] ~= '0' then redis.call('HSET', meta, 'v', ARGV[12], 'w', ARGV[13]) end\n"
+    "    redis.call('PEXPIRE', stream, ARGV[7])\n"
+    "    redis.call('PEXPIRE', meta, ARGV[8])\n"
+    "  end\n"
+    "  place = epoch .. ' ' .. number\n"
+    "end\n"
+    "if once then redis.call('SET', once, place, 'PX', " ONCE_MS ") end\n"
+    "if how == 0 then redis.call('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel, text) end\n"
+    "return {how, place}\n",
+
+    [SCRIPT_READ] = LUA_STREAM
+    "local m = redis.call('HMGET', meta, 'e', 's', 'p', 'q', 't')\n"
+    "if not m[1] then\n"
+    "  m = {ARGV[5], '0', false, false, '" UNBORN_MS "'}\n"
+    "  redis.call('DEL', stream)\n"
+    "  redis.call('HSET', meta, 'e', m[1], 's', m[2], 'r', ARGV[4], 't', m[5])\n"
+    "end\n"
+    "redis.call('PEXPIRE', meta, m[5])\n"
+    "local out = {m[2], m[1], m[4] or '0', m[3] or '', redis.call('PTTL', stream), 0}\n"
+    "local is_reverse, since, left = ARGV[6] == 'r', ARGV[7], tonumber(ARGV[8])\n"
+    "local at, bytes, max_bytes = is_reverse and '+' or '-', 0, tonumber(ARGV[9])\n"
+    "if since ~= '' then\n"
+    "  at = '(' .. since .. '-0'\n"
+    "  if is_reverse and #redis.call('XRANGE', stream, since, since) == 0 then left = 0 end\n"
+    "end\n"
+    "while left > 0 do\n"
+    "  local n = left < 50 and left or 50\n"
+    "  local list = is_reverse and redis.call('XREVRANGE', stream, at, '-', 'COUNT', n) or\n"
+    "      redis.call('XRANGE', stream, at, '+', 'COUNT', n)\n"
+    "  for _, entry in ipairs(list) do\n"
+    "    bytes = bytes + #entry[2][2]\n"
+    "    if bytes > max_bytes and #out > 6 then out[6] = 1 return out end\n"
+    "    out[#out + 1] = entry[2][2]\n"
+    "  end\n"
+    "  if #list < n then break end\n"
+    "  at = '(' .. list[n][1]\n"
+    "  left = left - n\n"
+    "end\n"
+    "return out\n",
+
+    [SCRIPT_COMPARE] = LUA_START "local out = {}\n"
+                                 "for i = 3, #ARGV, 3 do\n"
+                                 "  local meta = base .. '" REDIS_META "' .. ARGV[i]\n"
+                                 "  local m = try('HMGET', meta, 'e', 's', 't')\n"
+                                 "  if m and m[1] == ARGV[i + 1] and m[2] == ARGV[i + 2] then\n"
+                                 "    if m[3] then try('PEXPIRE', meta, m[3]) end\n"
+                                 "  else\n"
+                                 "    out[#out + 1] = ARGV[i]\n"
+                                 "  end\n"
+                                 "end\n"
+                                 "return fault or out\n",
+
+    [SCRIPT_REMOVE] =
+        LUA_STREAM "local m = redis.call('HMGET', meta, 'e', 's')\n"
+                   "redis.call('DEL', stream)\n"
+                   "if m[1] then\n"
+                   "  redis.call('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel,\n"
+                   "      'CRN2' .. struct.pack('<I4I8', 32, tonumber(m[2])) .. m[1] ..\n"
+                   "      struct.pack('<I4I4', 2, 0))\n"
+                   "end\n"
+                   "return 0\n",
 };
+
+struct str redis_script_text(enum redis_script script) {
+    return str_of(texts[script]);
+}
 
 void redis_script_begin(const struct redis_shared *shared, enum redis_script script,
                         struct redis_args *args) {

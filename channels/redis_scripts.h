@@ -1,10 +1,10 @@
-/* The Lua scripts that change or count presence. A script runs as one step in Redis, so what
- * changes and what is announced cannot differ.
+/* The Lua scripts. A script runs as one step in Redis, so what changes and what is announced cannot
+ * differ.
  *
- * Scripts are sent with every call (EVAL), not by their hash: a Redis that forgot them (SCRIPT
- * FLUSH, a fail-over) would refuse some calls of a pipeline and run those behind them, so a leave
- * could overtake its join. It costs about 700 bytes and 3 us in Redis per call; joins go in
- * batches.
+ * All but SCRIPT_PUBLISH are sent with every call (EVAL), not by their hash: a Redis that forgot
+ * them (SCRIPT FLUSH, a fail-over) would refuse some calls of a pipeline and run those behind them,
+ * so a leave could overtake its join. It costs about 700 bytes and 3 us in Redis per call; joins go
+ * in batches. Publications are many, so redis_publish.h does what that takes.
  *
  * Thread: any (no state).
  */
@@ -28,8 +28,23 @@ enum redis_script {
     SCRIPT_SWEEP,
     /* channel -> clients, distinct users */
     SCRIPT_COUNT,
+    /* channel, run id, new epoch, size, ttl ms, meta ttl ms, end of the place, envelope,
+     * idempotency key, version, its epoch: numbers a publication, keeps and publishes it; size 0:
+     * does not keep it. -> 0, or why nobody got it: 1 was published before, 2 old version;
+     * "<epoch> <offset>" */
+    SCRIPT_PUBLISH,
+    /* channel, run id, new epoch, "f" forward, "r" reverse, since or "", max, max bytes
+     * -> offset and epoch of the top, of the end of the epoch before, ms that the history still
+     * lives, 1 when max bytes ended it, publication* */
+    SCRIPT_READ,
+    /* (channel, epoch, offset)* -> those channels that are elsewhere */
+    SCRIPT_COMPARE,
+    /* channel: forgets the publications, and tells the nodes */
+    SCRIPT_REMOVE,
     SCRIPTS,
 };
+
+struct str redis_script_text(enum redis_script script);
 
 /* Starts a call: the arguments up to the uid. Send it with redis_link_send_args(). */
 void redis_script_begin(const struct redis_shared *shared, enum redis_script script,

@@ -9,6 +9,12 @@
  *     members:<uid>       SET      "<client> <channel>" of all members of a node
  *     nodes               HASH     uid -> number of the node's last beat
  *     swept:<uid>         STRING   the node's members were removed by others; expires in a day
+ *     stream:<channel>    STREAM   publications, id = offset; expires with the history
+ *     meta:<channel>      HASH     e epoch, s top offset, r run id of the Redis that numbered it,
+ *                                  p and q the epoch before and its top, v and w version and its
+ *                                  epoch, t ms to live
+ *     once:<bytes of channel>:<channel>:<key>
+ *                         STRING   "<epoch> <offset>" of the publication with this idempotency key
  *
  * Owns: the names. Thread: the Redis thread, constant; the counters any.
  */
@@ -25,6 +31,9 @@
 #define REDIS_MEMBERS "members:"
 #define REDIS_NODES "nodes"
 #define REDIS_SWEPT "swept:"
+#define REDIS_STREAM "stream:"
+#define REDIS_META "meta:"
+#define REDIS_ONCE "once:"
 
 enum { REDIS_UID_MAX_BYTES = 64, REDIS_BEAT_MS = 1000 };
 

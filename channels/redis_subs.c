@@ -26,6 +26,7 @@ struct sub {
     enum sub_state state;
     uint32_t attach_count; /* those that wait included */
     uint64_t idle_since_ms;
+    struct redis_stream *stream;
     char name[];
 };
 
@@ -36,8 +37,9 @@ struct waiter {
     struct reply *reply;
 };
 
-void redis_subs_init(struct redis_subs *s, struct redis_shared *shared, struct redis_link *link) {
-    *s = (struct redis_subs){.shared = shared, .link = link};
+void redis_subs_init(struct redis_subs *s, struct redis_shared *shared, struct redis_link *link,
+                     void (*ended)(struct redis_stream *stream)) {
+    *s = (struct redis_subs){.shared = shared, .link = link, .ended = ended};
     map_init(&s->channels);
     list_init(&s->wanted);
     list_init(&s->idle);
@@ -65,17 +67,23 @@ static struct sub *make(struct redis_subs *s, struct str channel) {
     return sub;
 }
 
+static void end_stream(const struct redis_subs *s, struct sub *sub) {
+    if (sub->stream)
+        s->ended(sub->stream);
+    sub->stream = NULL;
+}
+
 static void drop(struct map_node *n, void *arg) {
     struct sub *sub = list_entry(n, struct sub, node);
-    (void)arg;
     assert(list_is_empty(&sub->waiters));
+    end_stream(arg, sub);
     list_remove(&sub->link);
     mem_free(sub);
 }
 
 static void forget(struct redis_subs *s, struct sub *sub) {
     map_remove(&s->channels, &sub->node);
-    drop(&sub->node, NULL);
+    drop(&sub->node, s);
 }
 
 static void answer(struct waiter *w, enum broker_result result) {
@@ -206,6 +214,7 @@ static void unsubscribe_idle(struct redis_subs *s, uint64_t now_ms) {
             break;
         list_remove(l);
         sub->state = SUB_LEAVING;
+        end_stream(s, sub);
         batch_add(s, &b, sub->node.key);
         if (b.count == BATCH_MAX)
             batch_send(s, &b, "UNSUBSCRIBE", unsubscribed);
@@ -258,9 +267,14 @@ void redis_subs_detach(struct redis_subs *s, struct str channel, uint64_t now_ms
     release(s, sub, now_ms);
 }
 
-bool redis_subs_has(const struct redis_subs *s, struct str channel) {
+struct redis_stream **redis_subs_live_stream(const struct redis_subs *s, struct str channel) {
     struct sub *sub = find(s, channel);
-    return sub && sub->attach_count > 0;
+    bool is_wanted = sub && sub->state == SUB_LIVE && (sub->attach_count > 0 || sub->stream);
+    return is_wanted ? &sub->stream : NULL;
+}
+
+struct str redis_subs_name(const struct redis_subs *s, struct str channel) {
+    return find(s, channel)->node.key;
 }
 
 bool redis_subs_are_settled(const struct redis_subs *s) {
@@ -303,6 +317,6 @@ void redis_subs_lost(struct redis_subs *s) {
 
 void redis_subs_fini(struct redis_subs *s) {
     assert(list_is_empty(&s->waiters));
-    map_clear(&s->channels, drop, NULL);
+    map_clear(&s->channels, drop, s);
     buf_fini(&s->scratch);
 }

@@ -19,9 +19,13 @@
 #include "server/base/list.h"
 #include "server/base/map.h"
 
+struct redis_stream;
+
 struct redis_subs {
     struct redis_shared *shared;
     struct redis_link *link;
+    void (*ended)(
+        struct redis_stream *stream); /* of one whose channel is not subscribed any more */
     struct map channels;
     struct list wanted;  /* to be asked for */
     struct list idle;    /* live, but nobody is attached; oldest first */
@@ -31,7 +35,9 @@ struct redis_subs {
     struct buf scratch;
 };
 
-void redis_subs_init(struct redis_subs *s, struct redis_shared *shared, struct redis_link *link);
+/* `ended` may be NULL when nothing is kept with channels. */
+void redis_subs_init(struct redis_subs *s, struct redis_shared *shared, struct redis_link *link,
+                     void (*ended)(struct redis_stream *stream));
 
 /* After redis_subs_lost(). */
 void redis_subs_fini(struct redis_subs *s);
@@ -54,7 +60,10 @@ void redis_subs_tick(struct redis_subs *s, uint64_t now_ms);
 /* Redis has confirmed all that is wanted. */
 bool redis_subs_are_settled(const struct redis_subs *s);
 
-/* Is anybody attached? */
-bool redis_subs_has(const struct redis_subs *s, struct str channel);
+/* What somebody keeps with a channel that Redis sends us; NULL: it does not, or nobody wants it. */
+struct redis_stream **redis_subs_live_stream(const struct redis_subs *s, struct str channel);
+
+/* The table's own name of such a channel. */
+struct str redis_subs_name(const struct redis_subs *s, struct str channel);
 
 #endif

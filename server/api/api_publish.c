@@ -144,8 +144,7 @@ static bool read_request(struct api_command *c, struct json_value params, const 
         api_refuse(c, "the publication is too large: at most 1 MiB and a quarter of "
                       "client.queue_max_size");
     } else {
-        /* Keys are remembered by the memory engine only; what is sent again must not be doubled. */
-        return !q->options.idempotency_key.n || api_is_one_node(c);
+        return true;
     }
     return false;
 }

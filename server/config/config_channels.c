@@ -60,9 +60,6 @@ static void check_history(const struct scope *s) {
         say(s, PROBLEM, "history_ttl",
             "is longer than history_meta_ttl (where that is not set, channel.history_meta_ttl): "
             "publications would be kept without their offsets");
-    if (o->history_size > 0 && is_redis(s->l))
-        say(s, PROBLEM, "history_size",
-            "history over Redis is not supported yet; remove it, or set engine.type to memory");
 }
 
 static void check_use_of_history(const struct scope *s) {

@@ -353,6 +353,8 @@ void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how) 
         client_info_add(b, p);
         buf_add_char(b, '}');
         break;
+    case MSG_TOP: /* for no client */
+        assert(false);
     }
     buf_add(b, STR("}}"));
 }

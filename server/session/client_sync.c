@@ -308,6 +308,16 @@ enum sync_verdict sync_advance(struct subscription *sub, const struct msg *m) {
     return SYNC_DELIVER;
 }
 
+/* Backwards: who is told leaves the list. */
+void sync_jump(struct hub_channel *hc, const struct position *top) {
+    for (uint32_t i = hc->sub_count; i-- > 0;) {
+        struct subscription *sub = list_entry(hc->subs[i], struct subscription, hub);
+        if (sub->state == SUBSCRIPTION_LIVE && sub->is_positioned &&
+            (sub->position.offset != top->offset || !is_same_epoch(&sub->position, top)))
+            subscription_insufficient(sub);
+    }
+}
+
 struct check_call {
     struct history_reply history;
     struct sessions *sessions;
@@ -319,12 +329,8 @@ static void check_done(struct reply *r) {
     struct history_reply *h = list_entry(r, struct history_reply, reply);
     struct check_call *call = list_entry(h, struct check_call, history);
     struct hub_channel *hc = call->channel;
-    for (uint32_t i = hc->sub_count; i-- > 0 && r->result == BROKER_OK;) {
-        struct subscription *sub = list_entry(hc->subs[i], struct subscription, hub);
-        if (sub->state == SUBSCRIPTION_LIVE && sub->is_positioned &&
-            (sub->position.offset != h->top.offset || !is_same_epoch(&sub->position, &h->top)))
-            subscription_insufficient(sub);
-    }
+    if (r->result == BROKER_OK)
+        sync_jump(hc, &h->top);
     if (hub_unpin(hc))
         client_channel_idle(call->sessions, hc);
     history_reply_fini(h);

@@ -138,6 +138,13 @@ static void deliver_to(struct subscription *sub, struct msg *m, struct frames *f
         subscription_deliver(sub, f, is_urgent);
 }
 
+static void jump(struct sessions *s, struct hub_channel *hc, const struct position *top) {
+    hub_pin(hc);
+    sync_jump(hc, top);
+    if (hub_unpin(hc))
+        client_channel_idle(s, hc);
+}
+
 static void deliver(struct sessions *s, struct msg *m) {
     struct hub_channel *hc = hub_find(&s->hub, m->parts.channel, m->channel_hash);
     struct frames frames = {0};
@@ -145,6 +152,10 @@ static void deliver(struct sessions *s, struct msg *m) {
         return;
     bool is_urgent = hc->sub_count <= SESSIONS_BULK_SUBSCRIBERS;
     hc->heard_ms = s->now_ms;
+    if (m->parts.kind == MSG_TOP) {
+        jump(s, hc, &m->position);
+        return;
+    }
     if (m->parts.kind != MSG_PUBLICATION && member_batch_take(s, hc, m))
         return;
     metrics_add(s->metrics, METRIC_DELIVERED, hc->sub_count);

@@ -18,6 +18,7 @@
 /* Held for one subscription. */
 enum { SYNC_HELD_MAX_COUNT = 4096, SYNC_HELD_MAX_BYTES = 1 << 20 };
 
+struct hub_channel;
 struct subscription;
 struct history_call;
 
@@ -67,6 +68,9 @@ enum sync_verdict {
     SYNC_INSUFFICIENT, /* something is missing before it */
 };
 enum sync_verdict sync_advance(struct subscription *sub, const struct msg *m);
+
+/* The channel stands here: who is elsewhere has missed something that is gone, and is told so. */
+void sync_jump(struct hub_channel *hc, const struct position *top);
 
 /* Asks the broker whether a silent channel stands where its subscribers are; called now and then
  * for each positioned subscription. Those who have missed something are told. */

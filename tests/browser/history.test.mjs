@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
 import { api } from '../integration/helpers/http.mjs';
 import { deadline, startServer } from '../integration/helpers/server.mjs';
-import { demoConfig, launchBrowser, nodesConfig, SERVER_GONE, visit } from './helpers/demo.mjs';
+import { demoConfig, launchBrowser, SERVER_GONE, visit } from './helpers/demo.mjs';
 
 let browser;
 let server;
@@ -225,7 +225,11 @@ test('SSE shows what was said before, and after a break that it cannot tell what
 });
 
 test('where nothing is kept the page says nothing about it', async () => {
-  const plain = await startServer({ config: nodesConfig() });
+  const plain = await startServer({ config: demoConfig((config) => {
+    Object.assign(config.channel.without_namespace, {
+      history_size: 0, history_ttl: '0s', force_recovery: false, allow_history_for_subscriber: false,
+    });
+  }) });
   for (const hasSdk of [true, false]) {
     const ann = await visit(browser, plain, { room: 'plain', hasSdk });
     await goOffline(ann);

@@ -9,7 +9,7 @@ import { after, before, test as nodeTest } from 'node:test';
 import { api, sum, untilMetrics } from '../integration/helpers/http.mjs';
 import { startNode, startNodes, startRedis } from '../integration/helpers/redis.mjs';
 import { deadline, startServer } from '../integration/helpers/server.mjs';
-import { demoConfig, launchBrowser, nodesConfig, SERVER_GONE, visit, visitSplit } from './helpers/demo.mjs';
+import { demoConfig, launchBrowser, SERVER_GONE, visit, visitSplit } from './helpers/demo.mjs';
 
 let browser;
 let redis;
@@ -19,7 +19,7 @@ const test = (name, body) => nodeTest(name, { timeout: deadline(60000) }, body);
 
 before(async () => {
   [browser, redis] = await Promise.all([launchBrowser(), startRedis()]);
-  nodes = await startNodes(redis, 2, { config: nodesConfig() });
+  nodes = await startNodes(redis, 2, { config: demoConfig() });
 });
 after(async () => {
   await browser?.close();
@@ -121,7 +121,7 @@ test('a pane switches to SSE and back: the same messages, both ways', async () =
 });
 
 test('when a node is killed the other goes on, and its pane comes back with it, reloaded or not', async () => {
-  const mortal = await startNode(redis, { config: nodesConfig() });
+  const mortal = await startNode(redis, { config: demoConfig() });
   const both = await visitSplit(browser, [nodes[0], mortal], { room: 'mortal', expected: [SERVER_GONE] });
   const [left, right] = [await both.pane(0), await both.pane(1)];
   const ann = await visit(browser, mortal, { room: 'mortal', expected: [SERVER_GONE] });
@@ -138,7 +138,7 @@ test('when a node is killed the other goes on, and its pane comes back with it, 
   await second.page.goto(`${nodes[0].url}/?nodes=${nodes[0].port},${mortal.port}#room=mortal`);
   await second.page.locator('.pane:nth-child(2) .absent', { hasText: 'does not answer' }).waitFor();
 
-  const risen = await startNode(redis, { config: nodesConfig(), port: mortal.port });
+  const risen = await startNode(redis, { config: demoConfig(), port: mortal.port });
   for (const visitor of [right, ann])
     await visitor.phase('connected');
   await second.page.locator('.pane:nth-child(2) .absent').waitFor({ state: 'hidden' });
@@ -171,7 +171,7 @@ test('a flood is refused with 111, ended with 3013, and the page beside it stays
   await ann.page.locator('#flood-panel[data-end="3013"]').waitFor();
   const figure = async (name) => Number((await ann.page.textContent(`#flood-${name}`)).replace(/\D/g, ''));
   const [sent, accepted, refused] = [await figure('sent'), await figure('accepted'), await figure('refused')];
-  const { client: { command_rate_burst: burst } } = nodesConfig();
+  const { client: { command_rate_burst: burst } } = demoConfig();
   assert.ok(accepted >= burst / 2 && accepted < 3 * burst, `${accepted} accepted`); /* some answers were on their way */
   assert.ok(refused >= 10 && accepted + refused <= sent, `${refused} of ${sent} refused`);
   assert.match(await ann.page.textContent('#flood-verdict'), /too many requests \(3013\)/);

@@ -306,16 +306,6 @@ static void options_of_a_wrong_type_are_refused(void **state) {
     }
 }
 
-static void an_engine_that_forgets_keys_takes_none(void **state) {
-    (void)state;
-    mem_free(bench.config->engine_type);
-    bench.config->engine_type = mem_strndup("redis", 5);
-    expect_refused("{\"channel\":\"news\",\"data\":1,\"idempotency_key\":\"x\"}", 200,
-                   ERROR("108", "not available"));
-    expect_published("{\"channel\":\"news\",\"data\":1,\"skip_history\":true,\"version\":1}", "1",
-                     "");
-}
-
 /* --- broadcast -------------------------------------------------------------------------------- */
 
 static void a_broadcast_is_answered_when_the_last_one_is(void **state) {
@@ -425,7 +415,6 @@ int main(void) {
         PUBLISH_TEST(the_namespace_may_ask_for_deltas),
         PUBLISH_TEST(the_position_is_told_where_there_is_history),
         PUBLISH_TEST(options_of_a_wrong_type_are_refused),
-        PUBLISH_TEST(an_engine_that_forgets_keys_takes_none),
         PUBLISH_TEST(a_broadcast_is_answered_when_the_last_one_is),
         PUBLISH_TEST(each_channel_of_a_broadcast_has_its_own_answer_in_order),
         PUBLISH_TEST(a_broadcast_of_errors_is_answered_at_once),

@@ -6,6 +6,7 @@
 
 #include "channels/broker_memory.h"
 #include "tests/unit/broker_suite.h"
+#include "tests/unit/history_suite.h"
 #include "tests/unit/redis_server.h"
 
 static struct redis_server server;
@@ -63,7 +64,7 @@ static int stop_nodes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {BROKER_SUITE};
+    const struct CMUnitTest tests[] = {HISTORY_SUITE, BROKER_SUITE};
     int failed;
     redis_server_start(&server);
     failed = cmocka_run_group_tests_name("memory", tests, start_memory, stop_nodes);

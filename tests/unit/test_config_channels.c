@@ -127,18 +127,10 @@ static void options_of_channels_must_fit_together(void **state) {
     }
 }
 
-static void history_over_redis_is_refused_everywhere(void **state) {
+static void history_is_kept_over_redis_too(void **state) {
     struct config_loader l;
     (void)state;
-    load(&l,
-         "{\"channel\":{\"without_namespace\":{" HISTORY "},"
-         "\"namespaces\":[{\"name\":\"aa\"},{\"name\":\"bb\"," HISTORY "}]}}",
-         NONE, LIST("--engine.type=redis"));
-    expect_counts(&l, 2, 0);
-    expect_note(&l.problems, "channel.without_namespace.history_size", "over Redis");
-    expect_note(&l.problems, "channel.namespaces[1].history_size", "not supported yet");
-    config_loader_fini(&l);
-    load(&l, "{\"channel\":{\"without_namespace\":{\"conflation\":true}}}", NONE,
+    load(&l, "{\"channel\":{\"without_namespace\":{" HISTORY ",\"conflation\":true}}}", NONE,
          LIST("--engine.type=redis"));
     expect_counts(&l, 0, 0);
     config_loader_fini(&l);
@@ -272,7 +264,7 @@ static void without_namespaces_there_is_no_namespace_of_personal_channels(void *
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_of_channels_must_fit_together),
-        cmocka_unit_test(history_over_redis_is_refused_everywhere),
+        cmocka_unit_test(history_is_kept_over_redis_too),
         cmocka_unit_test(what_one_node_cannot_do_alone_is_refused_over_redis),
         cmocka_unit_test(a_namespace_keeps_offsets_as_long_as_it_or_the_server_says),
         cmocka_unit_test(everything_about_channels_is_off_by_default),

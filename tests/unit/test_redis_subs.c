@@ -160,7 +160,7 @@ static int start(void **state) {
     memset(has_channel, 0, sizeof(has_channel));
     mailbox_init(&box, SIZE_MAX, no_wake, NULL);
     redis_shared_init(&shared, "test", "me", 0);
-    redis_subs_init(&subs, &shared, NULL);
+    redis_subs_init(&subs, &shared, NULL, NULL);
     connect_link();
     return 0;
 }
@@ -244,7 +244,7 @@ static void an_attach_that_is_not_confirmed_in_time_is_unavailable(void **state)
     redis_subs_tick(&subs, now_ms);
     read_answers();
     assert_int_equal(workers[0][0].state, DETACHED);
-    assert_false(redis_subs_has(&subs, STR("c0")));
+    assert_null(redis_subs_live_stream(&subs, STR("c0")));
     answer_all();
     assert_true(has_channel[0]); /* late; it lingers, then goes */
     now_ms += LINGER_MS;

@@ -38,16 +38,6 @@ export function demoConfig(change = () => {}) {
   return config;
 }
 
-/* That of `./dev run --nodes`: over Redis there is no history yet. */
-export function nodesConfig(change = () => {}) {
-  return demoConfig((config) => {
-    Object.assign(config.channel.without_namespace, {
-      history_size: 0, history_ttl: '0s', force_recovery: false, allow_history_for_subscriber: false,
-    });
-    change(config);
-  });
-}
-
 /* Pages that visitors left behind, clean: a new browser context costs more than most tests. */
 const spare = [];
 

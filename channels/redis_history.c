@@ -1,0 +1,212 @@
+/* See redis_history.h.
+ *
+ * Thread: the Redis thread.
+ */
+#include "channels/redis_history.h"
+
+#include "channels/history.h"
+#include "channels/redis_envelope.h"
+#include "channels/redis_scripts.h"
+#include "server/base/log.h"
+#include "server/base/mem.h"
+
+#include <hiredis/hiredis.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Of one call: Redis does nothing else meanwhile. */
+enum { CALL_MAX_COUNT = 1000 };
+#define CALL_MAX_BYTES "1048576"
+/* The answer: five numbers and texts, a flag, then publications. */
+enum { A_TOP, A_EPOCH, A_PREVIOUS_TOP, A_PREVIOUS_EPOCH, A_TTL, A_IS_CUT, A_ITEMS };
+
+struct str redis_new_epoch(char out[EPOCH_BYTES]) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for (int i = 0; i < EPOCH_BYTES; i++)
+        out[i] = letters[randombytes_uniform(sizeof(letters) - 1)];
+    return (struct str){out, EPOCH_BYTES};
+}
+
+/* --- the run id ------------------------------------------------------------------------------- */
+
+static void got_info(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_history *h = arg;
+    if (outcome != REDIS_ANSWERED)
+        return;
+    const char *id = redis_text(reply).n ? strstr(reply->str, "run_id:") : NULL;
+    if (id && strlen(id) >= 7 + REDIS_RUN_ID_BYTES) {
+        memcpy(h->run_id, id + 7, REDIS_RUN_ID_BYTES);
+        return;
+    }
+    const char *words = redis_error_words(reply);
+    h->fail(h->arg, words ? words : "redis does not say its run id");
+}
+
+void redis_history_connected(struct redis_history *h) {
+    struct redis_args args = {.count = 0};
+    redis_args_add(&args, STR("INFO"));
+    redis_args_add(&args, STR("server"));
+    redis_link_send_args(h->link, &args, (struct redis_waiter){got_info, h, 1});
+}
+
+void redis_history_lost(struct redis_history *h) {
+    memset(h->run_id, 0, sizeof(h->run_id));
+}
+
+/* --- positions -------------------------------------------------------------------------------- */
+
+static bool is_same_epoch(const struct position *a, const struct position *b) {
+    return memcmp(a->epoch, b->epoch, EPOCH_BYTES) == 0;
+}
+
+bool redis_position_is_in(const struct position *p, const struct position *top,
+                          const struct position *previous) {
+    return !p->epoch[0] || is_same_epoch(p, top) ||
+           (is_same_epoch(p, previous) && p->offset <= previous->offset);
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static bool read_position(const redisReply *epoch, const redisReply *offset, struct position *out) {
+    *out = (struct position){0};
+    position_set_epoch(out, redis_text(epoch));
+    return str_to_u64(redis_text(offset), &out->offset);
+}
+
+static bool read_head(struct redis_reading *r, const redisReply *a) {
+    return a->type == REDIS_REPLY_ARRAY && a->elements >= A_ITEMS &&
+           read_position(a->element[A_EPOCH], a->element[A_TOP], &r->top) && r->top.epoch[0] &&
+           read_position(a->element[A_PREVIOUS_EPOCH], a->element[A_PREVIOUS_TOP], &r->previous);
+}
+
+static void add_item(struct redis_reading *r, struct msg *m) {
+    if (r->count == r->capacity) {
+        r->capacity = r->capacity ? r->capacity * 2 : 16;
+        r->items = mem_realloc(r->items, r->capacity * sizeof(*r->items));
+    }
+    r->items[r->count++] = m;
+}
+
+/* NULL for garbage. The epoch is the present one: in it, older offsets are as good. */
+static struct msg *make_item(const struct redis_reading *r, struct str text) {
+    struct msg_parts parts = {.channel = r->channel};
+    struct redis_place place;
+    if (!redis_place_read(&text, &place) || place.position.offset == 0 ||
+        !redis_envelope_read(text, &parts) || parts.kind != MSG_PUBLICATION)
+        return NULL;
+    struct msg *m = msg_create(&parts);
+    m->position = r->top;
+    m->position.offset = place.position.offset;
+    return m;
+}
+
+static bool is_next(const struct redis_reading *r, const struct msg *m) {
+    if (r->count == 0)
+        return true;
+    uint64_t before = r->items[r->count - 1]->position.offset;
+    return m->position.offset == (r->is_reverse ? before - 1 : before + 1);
+}
+
+/* False: there is no more to be had, or no more wanted. */
+static bool take_item(struct redis_reading *r, struct str text) {
+    struct msg *m = make_item(r, text);
+    if (!m) {
+        redis_count(&r->owner->shared->counters.garbage);
+        return true;
+    }
+    r->bytes += m->size_bytes - sizeof(*m) + HISTORY_FRAME_BYTES;
+    bool is_too_much = r->max_bytes && r->bytes > r->max_bytes && r->count;
+    if (r->count == r->limit || is_too_much || !is_next(r, m)) {
+        r->is_cut |= is_too_much || !is_next(r, m);
+        msg_unref(m);
+        return false;
+    }
+    add_item(r, m);
+    return true;
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static bool ask(struct redis_reading *r);
+
+static void end(struct redis_reading *r, enum redis_outcome outcome, const redisReply *reply) {
+    static struct log_limit limit;
+    if (outcome == REDIS_ANSWERED && reply) {
+        const char *words = redis_error_words(reply);
+        redis_count(&r->owner->shared->counters.garbage);
+        log_limited(&limit, LOG_WARN, "cannot read a history reason=\"%s\"",
+                    words ? words : "redis answers nonsense");
+        outcome = REDIS_LOST;
+    }
+    r->done(r, outcome);
+}
+
+static void answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_reading *r = arg;
+    const struct position before = r->top;
+    bool goes_on = true;
+    if (outcome != REDIS_ANSWERED || !read_head(r, reply)) {
+        end(r, outcome, reply);
+        return;
+    }
+    if (r->count && !is_same_epoch(&before, &r->top)) { /* it began again between two calls */
+        r->top = before;
+        r->is_cut = true;
+        end(r, outcome, NULL);
+        return;
+    }
+    size_t n = reply->elements - A_ITEMS;
+    r->ttl_ms = reply->element[A_TTL]->integer > 0 ? (uint64_t)reply->element[A_TTL]->integer : 0;
+    r->is_other_epoch = r->has_since && !redis_position_is_in(&r->since, &r->top, &r->previous);
+    for (size_t i = 0; i < n && goes_on && !r->is_other_epoch; i++)
+        goes_on = take_item(r, redis_text(reply->element[A_ITEMS + i]));
+    bool is_more = n == CALL_MAX_COUNT || reply->element[A_IS_CUT]->integer;
+    if (goes_on && is_more && r->count && r->count < r->limit && !r->is_other_epoch) {
+        if (!ask(r))
+            end(r, REDIS_LOST, NULL);
+        return;
+    }
+    end(r, outcome, NULL);
+}
+
+/* From the last item on, or where the asker wants to begin. */
+static struct str begin(const struct redis_reading *r, char out[24]) {
+    if (!r->has_since && r->count == 0)
+        return STR_NONE;
+    uint64_t at = r->count ? r->items[r->count - 1]->position.offset : r->since.offset;
+    snprintf(out, 24, "%llu", (unsigned long long)at);
+    return str_of(out);
+}
+
+static bool ask(struct redis_reading *r) {
+    struct redis_args args;
+    char epoch[EPOCH_BYTES], since[24], count[12];
+    uint32_t left = r->limit - r->count;
+    snprintf(count, sizeof(count), "%u", left < CALL_MAX_COUNT ? left : CALL_MAX_COUNT);
+    redis_script_begin(r->owner->shared, SCRIPT_READ, &args);
+    redis_args_add(&args, r->channel);
+    redis_args_add(&args, str_of(r->owner->run_id));
+    redis_args_add(&args, redis_new_epoch(epoch));
+    redis_args_add(&args, r->is_reverse ? STR("r") : STR("f"));
+    redis_args_add(&args, begin(r, since));
+    redis_args_add(&args, str_of(count));
+    redis_args_add(&args, STR(CALL_MAX_BYTES));
+    return redis_link_send_args(r->owner->link, &args, (struct redis_waiter){answered, r, 1});
+}
+
+bool redis_history_read(struct redis_history *h, struct redis_reading *r) {
+    r->owner = h;
+    if (!ask(r))
+        return false;
+    redis_count(&h->shared->counters.history_reads);
+    return true;
+}
+
+void redis_reading_fini(struct redis_reading *r) {
+    for (uint32_t i = 0; i < r->count; i++)
+        msg_unref(r->items[i]);
+    mem_free(r->items);
+    r->items = NULL;
+    r->count = r->capacity = 0;
+}

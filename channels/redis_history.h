@@ -1,0 +1,64 @@
+/* Asking Redis what it remembers of channels.
+ *
+ * One reading may take several calls of a script; each is bounded in bytes, so that Redis serves
+ * others in between. What is in the stream and not ours is counted as garbage and left out.
+ *
+ * Owns: nothing but readings under way. Thread: the Redis thread.
+ */
+#ifndef CARILLON_CHANNELS_REDIS_HISTORY_H
+#define CARILLON_CHANNELS_REDIS_HISTORY_H
+
+#include "channels/redis_shared.h"
+
+enum { REDIS_RUN_ID_BYTES = 40 };
+
+struct redis_history {
+    struct redis_shared *shared;
+    struct redis_link *link;
+    void (*fail)(void *arg, const char *why);
+    void *arg;
+    /* Of the Redis that is connected; one that was started again may have lost what was written
+     * last. Empty until it is known. */
+    char run_id[REDIS_RUN_ID_BYTES + 1];
+};
+
+/* The link is open: asks for the run id. `fail` is called when Redis does not say it. */
+void redis_history_connected(struct redis_history *h);
+void redis_history_lost(struct redis_history *h);
+
+/* An epoch for a channel that has none; random. */
+struct str redis_new_epoch(char out[EPOCH_BYTES]);
+
+/* One reading, inside a struct of the asker's, who fills the first part. */
+struct redis_reading {
+    struct str channel; /* borrowed until it is done */
+    bool is_reverse, has_since;
+    struct position since; /* as in struct history_reply */
+    uint32_t limit;        /* 0: only the position */
+    uint32_t max_bytes;    /* 0: all */
+    /* Called once, in a later turn; REDIS_ANSWERED, and then the second part is filled. */
+    void (*done)(struct redis_reading *r, enum redis_outcome outcome);
+    /* --- */
+    struct position top;
+    struct position previous; /* where the epoch before ended; offset 0: none */
+    uint64_t ttl_ms;          /* that the publications still live */
+    bool is_other_epoch, is_cut;
+    struct msg **items; /* redis_reading_fini() frees them */
+    uint32_t count;
+    /* for redis_history.c: */
+    struct redis_history *owner;
+    uint32_t capacity;
+    size_t bytes;
+};
+
+/* False, and `done` is not called, when the link is not open. */
+bool redis_history_read(struct redis_history *h, struct redis_reading *r);
+
+void redis_reading_fini(struct redis_reading *r);
+
+/* Is this position as good in the epoch of `top`? One in the epoch before is, up to its end; one
+ * without epoch always is. */
+bool redis_position_is_in(const struct position *p, const struct position *top,
+                          const struct position *previous);
+
+#endif

@@ -1,0 +1,80 @@
+/* One channel with history, as this node follows it: which publication came last, the newest ones,
+ * and what is held while something is missing.
+ *
+ * Redis sends each publication once and in order as long as the link lives. What arrives is judged
+ * by its position:
+ *
+ *     the next one           goes to the subscribers
+ *     further on             there is a hole: it is held, the missing ones are read first
+ *     not new                dropped, it was read already; unless it was under way when the node
+ *                            began to follow the channel: then it may be new to somebody
+ *     of another epoch       goes to the subscribers, who see that they must begin again
+ *
+ * Owns: a reference of each message inside. Thread: the Redis thread.
+ */
+#ifndef CARILLON_CHANNELS_REDIS_STREAM_H
+#define CARILLON_CHANNELS_REDIS_STREAM_H
+
+#include "channels/fanout.h"
+#include "channels/redis_inbox.h"
+#include "channels/redis_shared.h"
+#include "channels/redis_tail.h"
+#include "server/base/list.h"
+
+struct redis_streams;
+struct stream_read;
+
+struct redis_stream {
+    struct redis_streams *owner;
+    struct str channel; /* the table of subscriptions has it */
+    struct list in_all, in_tails, in_queue;
+    bool is_known;            /* `last` is */
+    bool is_broken;           /* something is missing behind `last`: what comes is held */
+    bool was_unheld;          /* there was too much to hold */
+    uint64_t start_top;       /* of `last` when the node began to follow; 0 later */
+    struct position last;     /* that subscribers have got, or need not */
+    struct position previous; /* end of the epoch before, if Redis has said so */
+    char old_epoch[EPOCH_BYTES];
+    struct redis_tail tail; /* up to `last`, or empty */
+    uint64_t tail_due_ms;
+    struct msg **held;
+    uint32_t held_count, held_capacity;
+    size_t held_bytes;
+    struct stream_read *read;        /* under way; NULL: none */
+    struct redis_call_queue waiting; /* questions for the next reading */
+    uint64_t heard_ms;
+};
+
+/* What a stream needs of its surroundings. */
+struct redis_stream_context {
+    struct redis_shared *shared;
+    struct fanout *fanout;
+    struct buf patch;
+};
+
+/* A publication from Redis; borrows it. False: something is missing before it, so it is held. */
+bool redis_stream_take(struct redis_stream *t, struct redis_stream_context *x, struct msg *m,
+                       bool makes_delta);
+
+/* Holds a message; borrows it. */
+void redis_stream_hold(struct redis_stream *t, struct redis_stream_context *x, struct msg *m);
+
+/* What was held goes on, in order. False: something is missing again; the rest stays. */
+bool redis_stream_release(struct redis_stream *t, struct redis_stream_context *x);
+
+/* Drops what is held, but for what has no position: that goes to the subscribers. */
+void redis_stream_drop_held(struct redis_stream *t, struct redis_stream_context *x);
+
+/* One that was missing; those that came already are skipped. */
+void redis_stream_refill(struct redis_stream *t, struct redis_stream_context *x, struct msg *m);
+
+/* What is between `last` and here is gone: the subscribers are told, and it goes on from here. */
+void redis_stream_jump(struct redis_stream *t, struct redis_stream_context *x,
+                       const struct position *top);
+
+/* Begins to follow the channel here. */
+void redis_stream_begin(struct redis_stream *t, const struct position *at);
+
+bool redis_stream_is_same_epoch(const struct position *a, const struct position *b);
+
+#endif
