@@ -33,7 +33,7 @@
 #include <string.h>
 
 /* Calls are answered within BROKER_DEADLINE_MS, so links wait a little less. */
-enum { IO_TIMEOUT_MAX_MS = 2500, GOODBYE_MS = 1000 };
+enum { IO_TIMEOUT_MAX_MS = 2500, GOODBYE_MS = 1000, QUIET_MS = 40000 };
 _Static_assert(IO_TIMEOUT_MAX_MS + 300 < BROKER_DEADLINE_MS, "a tick or two may pass");
 
 struct texts {
@@ -401,7 +401,7 @@ static void init_pair(struct broker_redis *b, const struct broker_redis_options 
     redis_pair_init(&b->pair, b->loop, &options, &hooks);
 }
 
-static void init_parts(struct broker_redis *b) {
+static void init_parts(struct broker_redis *b, const struct broker_redis_options *o) {
     struct redis_link *commands = b->pair.commands.link;
     const struct redis_nodes_hooks hooks = {.beat = beat_answered, .fail = part_fails, .arg = b};
     redis_inbox_init(&b->inbox, wake, b);
@@ -419,6 +419,7 @@ static void init_parts(struct broker_redis *b) {
     b->streams.subs = &b->subs;
     b->streams.history = &b->history;
     b->streams.inbox = &b->inbox;
+    b->streams.quiet_ms = o->quiet_ms ? o->quiet_ms : QUIET_MS;
 }
 
 static void destroy(struct broker *broker) {
@@ -467,7 +468,7 @@ struct broker *broker_redis_create(const struct broker_redis_options *o, struct 
     copy_texts(&b->texts, o);
     redis_shared_init(&b->shared, o->prefix, o->uid, o->beat_ms);
     init_pair(b, o);
-    init_parts(b);
+    init_parts(b, o);
     b->down_since_ms = clock_now_ms();
     atomic_init(&b->trouble, "redis is not connected yet");
     if (pthread_create(&b->thread, NULL, run, b) == 0)

@@ -27,6 +27,8 @@ struct broker_redis_options {
     uint32_t connect_timeout_ms;
     uint32_t io_timeout_ms; /* more than 2,500 counts as 2,500: calls have a deadline */
     uint32_t beat_ms;       /* between heartbeats; a node is gone after 10; 0: 1,000 */
+    /* After which silence a channel with history is compared with Redis; 0: 40,000. */
+    uint32_t quiet_ms;
 };
 
 /* X(field, name, help): what the engine counts. */

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { QUIET_MS = 40000, TAILS_MAX_BYTES = 64 << 20, COMPARED_PER_TICK = 2000 };
+enum { TAILS_MAX_BYTES = 64 << 20, COMPARED_PER_TICK = 2000 };
 enum { COMPARE_BATCH = 170, OPEN_COMPARES_MAX = 4, OPEN_HEALS_MAX = 64 };
 enum { ANSWER_MS = BROKER_DEADLINE_MS - 300 };
 enum { HEAL_MAX_COUNT = 1000, HEAL_MAX_BYTES = 1 << 20 };
@@ -263,7 +263,7 @@ void redis_streams_connected(struct redis_streams *s) {
 void redis_streams_tick(struct redis_streams *s, uint64_t now_ms) {
     for (int i = 0; i < COMPARED_PER_TICK && !list_is_empty(&s->all); i++) {
         struct redis_stream *t = list_entry(s->all.next, struct redis_stream, in_all);
-        if (now_ms - t->heard_ms < QUIET_MS)
+        if (now_ms - t->heard_ms < s->quiet_ms)
             break;
         want_compare(t);
     }

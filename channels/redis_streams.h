@@ -2,7 +2,7 @@
  * who come back are served.
  *
  * Holes are filled from the history in Redis before anything behind them is delivered. After each
- * reconnect, and when a channel was silent for 40 s, the tops of all channels are compared with
+ * reconnect, and when a channel was silent for a while, the tops of all channels are compared with
  * Redis in batches. What is gone from the history, or whose epoch ended, is told to the subscribers
  * (MSG_TOP). See redis_stream.h for one channel.
  *
@@ -29,6 +29,7 @@ struct redis_streams {
     struct list tails;      /* those that have one, the same */
     struct list to_compare; /* with Redis */
     struct list to_heal;
+    uint32_t quiet_ms; /* a channel that was silent so long is compared */
     size_t tail_bytes;
     uint32_t open_compares, open_heals;
 };

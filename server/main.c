@@ -120,6 +120,7 @@ static struct broker *create_broker(const struct server *s) {
         .uid = s->node.uid,
         .connect_timeout_ms = c->engine_redis_connect_timeout_ms,
         .io_timeout_ms = c->engine_redis_io_timeout_ms,
+        .quiet_ms = c->client_channel_position_check_delay_ms,
     };
     struct broker *b = broker_redis_create(&options, s->fanout);
     if (!b)

@@ -40,6 +40,7 @@ static struct redis_server server;
 /* For the next node: */
 static const char *broker_user, *broker_password;
 static uint32_t broker_io_ms, broker_beat_ms; /* 0: IO_MS, BEAT_MS */
+static uint32_t broker_quiet_ms;
 static uint32_t broker_db;
 static const char *uid_stem = "node";
 
@@ -53,7 +54,8 @@ static inline struct broker *create_broker(struct fanout *f, const char *uid) {
                                        .uid = uid,
                                        .connect_timeout_ms = 1000,
                                        .io_timeout_ms = broker_io_ms ? broker_io_ms : IO_MS,
-                                       .beat_ms = broker_beat_ms ? broker_beat_ms : BEAT_MS},
+                                       .beat_ms = broker_beat_ms ? broker_beat_ms : BEAT_MS,
+                                       .quiet_ms = broker_quiet_ms},
         f);
 }
 
@@ -113,7 +115,7 @@ static inline int stop_all(void **state) {
     (void)state;
     for (uint32_t i = 0; i < node_count; i++)
         stop_node(i);
-    broker_io_ms = broker_beat_ms = broker_db = 0;
+    broker_io_ms = broker_beat_ms = broker_quiet_ms = broker_db = 0;
     redis_server_end(&server);
     memset(&server, 0, sizeof(server));
     return 0;
