@@ -258,6 +258,7 @@ static void tick(void *arg, uint64_t now_ms) {
     redis_nodes_tick(&b->nodes, now_ms, redis_loop_was_stalled(b->loop));
     if (atomic_load(&b->is_up))
         redis_streams_tick(&b->streams, now_ms);
+    redis_history_tick(&b->history, now_ms);
 }
 
 static void *run(void *arg) {
@@ -409,8 +410,9 @@ static void init_parts(struct broker_redis *b, const struct broker_redis_options
     redis_nodes_init(&b->nodes, &b->shared, commands, &hooks);
     redis_members_init(&b->members, &b->shared, commands);
     b->presence = (struct redis_presence){&b->shared, commands, &b->inbox};
-    b->history = (struct redis_history){
-        .shared = &b->shared, .link = commands, .fail = part_fails, .arg = b};
+    redis_history_init(&b->history, &b->shared, commands);
+    b->history.fail = part_fails;
+    b->history.arg = b;
     redis_publisher_init(&b->publisher, &b->shared, commands, &b->inbox);
     b->publisher.history = &b->history;
     b->publisher.fail = part_fails;

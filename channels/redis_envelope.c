@@ -11,7 +11,7 @@
 
 enum { HEADER_BYTES = 32, TEXTS = 6, TEXT_DATA = 0 };
 /* Of a place: */
-enum { AT_BYTES = 4, AT_OFFSET = 8, AT_EPOCH = 16, AT_FLAGS = 24, AT_TTL = 28 };
+enum { AT_BYTES = 4, AT_OFFSET = 8, AT_EPOCH = 16, AT_FLAGS = 24, AT_TTL = 28, AT_SIZE = 32 };
 
 static const char magic[] = "CRN1", place_magic[] = "CRN2";
 
@@ -150,11 +150,13 @@ bool redis_envelope_read(struct str e, struct msg_parts *out) {
     return true;
 }
 
-struct str redis_place_tail(uint32_t flags, uint64_t ttl_ms, char out[8]) {
+struct str redis_place_tail(uint32_t flags, uint64_t ttl_ms, uint32_t size,
+                            char out[REDIS_PLACE_TAIL_BYTES]) {
     uint64_t ttl_s = (ttl_ms + 999) / 1000;
     put_u32(out, flags);
     put_u32(out + 4, ttl_s < UINT32_MAX ? ttl_s : UINT32_MAX);
-    return (struct str){out, 8};
+    put_u32(out + 8, size);
+    return (struct str){out, REDIS_PLACE_TAIL_BYTES};
 }
 
 static bool is_epoch(const char *epoch) {
@@ -178,6 +180,7 @@ bool redis_place_read(struct str *text, struct redis_place *out) {
     memcpy(place.position.epoch, p + AT_EPOCH, EPOCH_BYTES);
     place.flags = (uint32_t)get_u32(p + AT_FLAGS);
     place.ttl_s = (uint32_t)get_u32(p + AT_TTL);
+    place.size = (uint32_t)get_u32(p + AT_SIZE);
     bool is_removal = place.flags & REDIS_PLACE_REMOVED;
     if (!is_epoch(place.position.epoch) || (place.position.offset == 0 && !is_removal))
         return false;

@@ -11,13 +11,14 @@
  * numbers it:
  *
  *     byte  0   "CRN2"
- *     byte  4   u32       bytes up to the envelope: 32; what a later layout puts behind the 32 is
+ *     byte  4   u32       bytes up to the envelope: 36; what a later layout puts behind the 36 is
  *                         skipped here
  *     byte  8   u64       offset
  *     byte 16   8 letters epoch
  *     byte 24   u32       flags: 1: who wants patches gets one; 2: there is no envelope, but the
  *                         history up to here was removed
  *     byte 28   u32       seconds that the history lives without a new publication
+ *     byte 32   u32       publications that it keeps
  *
  * What comes from Redis is input, and anybody who may publish there may send anything: the lengths
  * must add up, data must be JSON, tags a JSON object, the infos JSON, user and client UTF-8, a
@@ -48,16 +49,17 @@ bool redis_envelope_read(struct str envelope, struct msg_parts *out);
 
 /* --- in the history --------------------------------------------------------------------------- */
 
-enum { REDIS_PLACE_BYTES = 32 };
+enum { REDIS_PLACE_BYTES = 36, REDIS_PLACE_TAIL_BYTES = 12 };
 enum { REDIS_PLACE_DELTA = 1, REDIS_PLACE_REMOVED = 2 };
 
 struct redis_place {
     struct position position; /* offset 0: not in the history */
-    uint32_t flags, ttl_s;
+    uint32_t flags, ttl_s, size;
 };
 
-/* The last 8 bytes of a place, which the script cannot know. */
-struct str redis_place_tail(uint32_t flags, uint64_t ttl_ms, char out[8]);
+/* The last bytes of a place, which the script cannot know. */
+struct str redis_place_tail(uint32_t flags, uint64_t ttl_ms, uint32_t size,
+                            char out[REDIS_PLACE_TAIL_BYTES]);
 
 /* Reads the place, if there is one, and cuts it off: the envelope is left. False for garbage. */
 bool redis_place_read(struct str *text, struct redis_place *out);

@@ -4,17 +4,21 @@
  */
 #include "channels/redis_history.h"
 
+#include "channels/broker.h"
 #include "channels/history.h"
 #include "channels/redis_envelope.h"
 #include "channels/redis_scripts.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 
+#include <assert.h>
 #include <hiredis/hiredis.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
+enum { OPEN_MAX = 64, WAIT_MS = BROKER_DEADLINE_MS - 300 };
 /* Of one call: Redis does nothing else meanwhile. */
 enum { CALL_MAX_COUNT = 1000 };
 #define CALL_MAX_BYTES "1048576"
@@ -50,8 +54,10 @@ void redis_history_connected(struct redis_history *h) {
     redis_link_send_args(h->link, &args, (struct redis_waiter){got_info, h, 1});
 }
 
-void redis_history_lost(struct redis_history *h) {
-    memset(h->run_id, 0, sizeof(h->run_id));
+void redis_history_init(struct redis_history *h, struct redis_shared *shared,
+                        struct redis_link *link) {
+    *h = (struct redis_history){.shared = shared, .link = link};
+    list_init(&h->waiting);
 }
 
 /* --- positions -------------------------------------------------------------------------------- */
@@ -130,8 +136,11 @@ static bool take_item(struct redis_reading *r, struct str text) {
 
 static bool ask(struct redis_reading *r);
 
+static void start_waiting(struct redis_history *h);
+
 static void end(struct redis_reading *r, enum redis_outcome outcome, const redisReply *reply) {
     static struct log_limit limit;
+    struct redis_history *h = r->owner;
     if (outcome == REDIS_ANSWERED && reply) {
         const char *words = redis_error_words(reply);
         redis_count(&r->owner->shared->counters.garbage);
@@ -139,7 +148,9 @@ static void end(struct redis_reading *r, enum redis_outcome outcome, const redis
                     words ? words : "redis answers nonsense");
         outcome = REDIS_LOST;
     }
+    h->open_count--;
     r->done(r, outcome);
+    start_waiting(h);
 }
 
 static void answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
@@ -195,11 +206,56 @@ static bool ask(struct redis_reading *r) {
     return redis_link_send_args(r->owner->link, &args, (struct redis_waiter){answered, r, 1});
 }
 
-bool redis_history_read(struct redis_history *h, struct redis_reading *r) {
-    r->owner = h;
+static bool start(struct redis_reading *r) {
     if (!ask(r))
         return false;
-    redis_count(&h->shared->counters.history_reads);
+    r->owner->open_count++;
+    redis_count(&r->owner->shared->counters.history_reads);
+    return true;
+}
+
+static struct redis_reading *first_waiting(const struct redis_history *h) {
+    return list_is_empty(&h->waiting)
+               ? NULL
+               : list_entry(h->waiting.next, struct redis_reading, in_waiting);
+}
+
+static void start_waiting(struct redis_history *h) {
+    struct redis_reading *r;
+    while (h->open_count < OPEN_MAX && redis_link_is_open(h->link) && (r = first_waiting(h))) {
+        list_remove(&r->in_waiting);
+        start(r);
+    }
+}
+
+static void give_up(struct redis_reading *r) {
+    list_remove(&r->in_waiting);
+    r->done(r, REDIS_UNSENT);
+}
+
+void redis_history_tick(struct redis_history *h, uint64_t now_ms) {
+    struct redis_reading *r;
+    while ((r = first_waiting(h)) && now_ms >= r->deadline_ms)
+        give_up(r);
+}
+
+void redis_history_lost(struct redis_history *h) {
+    struct redis_reading *r;
+    assert(h->open_count == 0);
+    memset(h->run_id, 0, sizeof(h->run_id));
+    while ((r = first_waiting(h)))
+        give_up(r);
+}
+
+bool redis_history_read(struct redis_history *h, struct redis_reading *r) {
+    r->owner = h;
+    list_init(&r->in_waiting);
+    if (h->open_count < OPEN_MAX)
+        return start(r);
+    if (!redis_link_is_open(h->link))
+        return false;
+    r->deadline_ms = clock_now_ms() + WAIT_MS;
+    list_append(&h->waiting, &r->in_waiting);
     return true;
 }
 

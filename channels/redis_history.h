@@ -1,7 +1,9 @@
 /* Asking Redis what it remembers of channels.
  *
  * One reading may take several calls of a script; each is bounded in bytes, so that Redis serves
- * others in between. What is in the stream and not ours is counted as garbage and left out.
+ * others in between. So is the number of readings at a time; the others wait for their turn, but
+ * not for longer than a call may take. What is in the stream and not ours is counted as garbage and
+ * left out.
  *
  * Owns: nothing but readings under way. Thread: the Redis thread.
  */
@@ -9,6 +11,7 @@
 #define CARILLON_CHANNELS_REDIS_HISTORY_H
 
 #include "channels/redis_shared.h"
+#include "server/base/list.h"
 
 enum { REDIS_RUN_ID_BYTES = 40 };
 
@@ -20,11 +23,20 @@ struct redis_history {
     /* Of the Redis that is connected; one that was started again may have lost what was written
      * last. Empty until it is known. */
     char run_id[REDIS_RUN_ID_BYTES + 1];
+    struct list waiting; /* readings */
+    uint32_t open_count;
 };
+
+void redis_history_init(struct redis_history *h, struct redis_shared *shared,
+                        struct redis_link *link);
 
 /* The link is open: asks for the run id. `fail` is called when Redis does not say it. */
 void redis_history_connected(struct redis_history *h);
+/* The link is closed, its commands were told: those that wait are, too. */
 void redis_history_lost(struct redis_history *h);
+
+/* Gives up on those that have waited too long. */
+void redis_history_tick(struct redis_history *h, uint64_t now_ms);
 
 /* An epoch for a channel that has none; random. */
 struct str redis_new_epoch(char out[EPOCH_BYTES]);
@@ -47,6 +59,8 @@ struct redis_reading {
     uint32_t count;
     /* for redis_history.c: */
     struct redis_history *owner;
+    struct list in_waiting;
+    uint64_t deadline_ms;
     uint32_t capacity;
     size_t bytes;
 };

@@ -137,7 +137,7 @@ static bool send_numbered(struct redis_publisher *p, struct redis_call *c) {
     const struct publish_options *o = &c->publish;
     struct redis_args args = {.count = 0};
     struct numbers n;
-    char epoch[EPOCH_BYTES], tail[8];
+    char epoch[EPOCH_BYTES], tail[REDIS_PLACE_TAIL_BYTES];
     buf_clear(&p->scratch);
     if (!redis_envelope_add(&p->scratch, &c->msg->parts))
         return false;
@@ -153,8 +153,8 @@ static bool send_numbered(struct redis_publisher *p, struct redis_call *c) {
     redis_args_add(&args, str_of(n.size));
     redis_args_add(&args, str_of(n.ttl));
     redis_args_add(&args, str_of(n.meta_ttl));
-    redis_args_add(&args,
-                   redis_place_tail(o->makes_delta ? REDIS_PLACE_DELTA : 0, o->keep.ttl_ms, tail));
+    redis_args_add(&args, redis_place_tail(o->makes_delta ? REDIS_PLACE_DELTA : 0, o->keep.ttl_ms,
+                                           o->keep.size, tail));
     redis_args_add(&args, buf_str(&p->scratch));
     redis_args_add(&args, o->idempotency_key);
     redis_args_add(&args, str_of(n.version));

@@ -134,7 +134,7 @@ static const char *const texts[SCRIPTS] = {
     "    end\n"
     "    local top = tonumber(number) + 1\n"
     "    number = string.format('%.0f', top)\n"
-    "    text = 'CRN2' .. struct.pack('<I4I8', 32, top) .. epoch .. ARGV[9] .. text\n"
+    "    text = 'CRN2' .. struct.pack('<I4I8', 36, top) .. epoch .. ARGV[9] .. text\n"
     "    redis.call('XADD', stream, 'MAXLEN', ARGV[6], number .. '-0', 'm', text)\n"
     "    redis.call('HSET', meta, 'e', epoch, 's', number, 'r', ARGV[4], 't', ARGV[8])\n"
     "    if ARGV[12] ~= '0' then redis.call('HSET', meta, 'v', ARGV[12], 'w', ARGV[13]) end\n"
@@ -194,8 +194,8 @@ static const char *const texts[SCRIPTS] = {
                    "redis.call('DEL', stream)\n"
                    "if m[1] then\n"
                    "  redis.call('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel,\n"
-                   "      'CRN2' .. struct.pack('<I4I8', 32, tonumber(m[2])) .. m[1] ..\n"
-                   "      struct.pack('<I4I4', 2, 0))\n"
+                   "      'CRN2' .. struct.pack('<I4I8', 36, tonumber(m[2])) .. m[1] ..\n"
+                   "      struct.pack('<I4I4I4', 2, 0, 0))\n"
                    "end\n"
                    "return 0\n",
 };

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { HELD_MAX_COUNT = 4096, HELD_MAX_BYTES = 1 << 20 };
+enum { HELD_MAX_COUNT = 4096, HELD_MAX_BYTES = 1 << 20, ALL_HELD_MAX_BYTES = 32 << 20 };
 
 bool redis_stream_is_same_epoch(const struct position *a, const struct position *b) {
     return memcmp(a->epoch, b->epoch, EPOCH_BYTES) == 0;
@@ -34,7 +34,7 @@ static void add_delta(struct redis_stream *t, struct redis_stream_context *x, st
 
 static void deliver(struct redis_stream *t, struct redis_stream_context *x, struct msg *m) {
     t->last = m->position;
-    redis_tail_push(&t->tail, m);
+    redis_tail_push(&t->tail, m, t->size);
     fanout_post(x->fanout, m);
 }
 
@@ -110,7 +110,8 @@ bool redis_stream_take(struct redis_stream *t, struct redis_stream_context *x, s
 /* --- holding ---------------------------------------------------------------------------------- */
 
 void redis_stream_hold(struct redis_stream *t, struct redis_stream_context *x, struct msg *m) {
-    if (t->held_count == HELD_MAX_COUNT || t->held_bytes + m->size_bytes > HELD_MAX_BYTES) {
+    if (t->held_count == HELD_MAX_COUNT || t->held_bytes + m->size_bytes > HELD_MAX_BYTES ||
+        x->held_bytes + m->size_bytes > ALL_HELD_MAX_BYTES) {
         t->was_unheld = true; /* what has a position is read again */
         if (!m->position.offset)
             redis_count(&x->shared->counters.lost);
@@ -122,10 +123,12 @@ void redis_stream_hold(struct redis_stream *t, struct redis_stream_context *x, s
     }
     t->held[t->held_count++] = msg_ref(m);
     t->held_bytes += m->size_bytes;
+    x->held_bytes += m->size_bytes;
 }
 
-static void forget_held(struct redis_stream *t, uint32_t count) {
+static void forget_held(struct redis_stream *t, struct redis_stream_context *x, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
+        x->held_bytes -= t->held[i]->size_bytes;
         t->held_bytes -= t->held[i]->size_bytes;
         msg_unref(t->held[i]);
     }
@@ -151,7 +154,7 @@ bool redis_stream_release(struct redis_stream *t, struct redis_stream_context *x
     }
     is_whole &= done == t->held_count;
     if (t->held_count)
-        forget_held(t, done);
+        forget_held(t, x, done);
     return is_whole;
 }
 
@@ -160,7 +163,7 @@ void redis_stream_drop_held(struct redis_stream *t, struct redis_stream_context 
         if (!t->held[i]->position.offset)
             fanout_post(x->fanout, t->held[i]);
     if (t->held_count)
-        forget_held(t, t->held_count);
+        forget_held(t, x, t->held_count);
     t->was_unheld = false;
 }
 

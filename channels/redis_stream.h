@@ -37,6 +37,7 @@ struct redis_stream {
     char old_epoch[EPOCH_BYTES];
     struct redis_tail tail; /* up to `last`, or empty */
     uint64_t tail_due_ms;
+    uint32_t size; /* publications that the history keeps; 0: not known yet */
     struct msg **held;
     uint32_t held_count, held_capacity;
     size_t held_bytes;
@@ -50,6 +51,7 @@ struct redis_stream_context {
     struct redis_shared *shared;
     struct fanout *fanout;
     struct buf patch;
+    size_t held_bytes; /* of all streams */
 };
 
 /* A publication from Redis; borrows it. False: something is missing before it, so it is held. */

@@ -177,7 +177,7 @@ static void keep_as_tail(struct redis_stream *t, const struct joined *j, uint64_
         (first && first->position.offset <= j->items[0]->position.offset))
         return;
     for (uint32_t i = 0; i < j->count && j->items[i]->position.offset <= t->last.offset; i++)
-        redis_tail_push(&tail, j->items[i]);
+        redis_tail_push(&tail, j->items[i], t->size);
     const struct msg *last = redis_tail_last(&tail);
     if (!last || last->position.offset != t->last.offset) {
         redis_tail_clear(&tail);

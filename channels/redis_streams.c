@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum { TAILS_MAX_BYTES = 64 << 20, COMPARED_PER_TICK = 2000 };
-enum { COMPARE_BATCH = 170, OPEN_COMPARES_MAX = 4, OPEN_HEALS_MAX = 64 };
+enum { COMPARE_BATCH = 170, OPEN_COMPARES_MAX = 4, OPEN_HEALS_MAX = 32 };
 enum { ANSWER_MS = BROKER_DEADLINE_MS - 300 };
 enum { HEAL_MAX_COUNT = 1000, HEAL_MAX_BYTES = 1 << 20 };
 _Static_assert(3 * COMPARE_BATCH + 5 <= REDIS_ARGS_MAX, "a batch is one command");
@@ -152,7 +152,9 @@ static void heal_done(struct redis_reading *r, enum redis_outcome outcome) {
     s->open_heals--;
     if (t) {
         t->read = NULL;
-        if (outcome == REDIS_ANSWERED || redis_link_is_open(s->history->link))
+        if (outcome == REDIS_UNSENT && redis_link_is_open(s->history->link))
+            want_heal(t); /* others took too long */
+        else if (outcome == REDIS_ANSWERED || redis_link_is_open(s->history->link))
             healed(t, read, outcome);
     }
     stream_read_free(read);
@@ -294,6 +296,7 @@ static void take_placed(struct redis_stream *t, struct msg *m, const struct redi
         redis_stream_begin(t, &before);
     }
     heard(t);
+    t->size = place->size;
     if (redis_stream_take(t, x, m, place->flags & REDIS_PLACE_DELTA)) {
         t->tail_due_ms = t->heard_ms + (uint64_t)place->ttl_s * 1000;
         redis_streams_note_tail(t, bytes_before);

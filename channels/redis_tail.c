@@ -50,14 +50,15 @@ static void make_room(struct redis_tail *t) {
     t->first = 0;
 }
 
-void redis_tail_push(struct redis_tail *t, struct msg *m) {
+void redis_tail_push(struct redis_tail *t, struct msg *m, uint32_t max_count) {
+    uint32_t max = max_count && max_count < TAIL_MAX_COUNT ? max_count : TAIL_MAX_COUNT;
     if (!follows(t, m))
         while (t->count)
             drop_first(t);
     make_room(t);
     t->items[t->first + t->count++] = msg_ref(m);
     t->bytes += m->size_bytes;
-    while (t->count > 1 && (t->count > TAIL_MAX_COUNT || t->bytes > TAIL_MAX_BYTES))
+    while (t->count > 1 && (t->count > max || t->bytes > TAIL_MAX_BYTES))
         drop_first(t);
 }
 

@@ -16,8 +16,9 @@ struct redis_tail {
     size_t bytes;
 };
 
-/* Keeps a reference. One that does not follow the last one replaces all. */
-void redis_tail_push(struct redis_tail *t, struct msg *m);
+/* Keeps a reference; at most max_count are kept then (0: as many as fit). One that does not follow
+ * the last one replaces all. */
+void redis_tail_push(struct redis_tail *t, struct msg *m, uint32_t max_count);
 
 /* Frees everything. */
 void redis_tail_clear(struct redis_tail *t);

@@ -46,13 +46,20 @@ static void check_again(const struct msg_parts *p) {
     buf_fini(&b);
 }
 
+static bool text_has_place(const uint8_t *data, size_t size) {
+    return size > REDIS_PLACE_BYTES && data[3] == '2';
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     /* A heap block of exactly this size, so that ASan sees what is read behind it. */
     char *copy = mem_alloc(size);
     struct msg_parts parts = {.channel = STR("news")};
+    struct redis_place place;
     if (size)
         memcpy(copy, data, size);
-    if (redis_envelope_read((struct str){copy, size}, &parts)) {
+    struct str text = {copy, size};
+    if (redis_place_read(&text, &place) && redis_envelope_read(text, &parts)) {
+        assert(!place.position.epoch[0] == !text_has_place(data, size));
         assert(str_equal(parts.channel, STR("news")));
         check(&parts);
         check_again(&parts);

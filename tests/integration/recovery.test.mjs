@@ -1,13 +1,13 @@
 /* A client that comes back misses nothing, gets nothing twice, or is told: the unmodified SDK, sockets cut at
  * random moments while a publisher runs at full speed. */
 import assert from 'node:assert/strict';
-import net from 'node:net';
-import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
 import { api, sum, untilMetrics } from './helpers/http.mjs';
 import { connect } from './helpers/protocol.mjs';
+import { checkedReader, publishAll } from './helpers/readers.mjs';
+import { startNode, startNodes, startRedis } from './helpers/redis.mjs';
 import { deadline, openChannels, openConfig, startServer, until } from './helpers/server.mjs';
 
 const remembers = { history_size: 10000, history_ttl: '60s', force_recovery: true };
@@ -27,96 +27,12 @@ const config = {
   http_api: { insecure: true }, prometheus: { enabled: true },
 };
 
-/* Forwards TCP, and cuts when told to: the network between a client and the server. */
-async function flakyLink(port) {
-  const pairs = new Set();
-  const listener = net.createServer((client) => {
-    const server = net.connect({ port, host: '127.0.0.1', noDelay: true });
-    client.unref();
-    server.unref();
-    const pair = { client, server };
-    pairs.add(pair);
-    const end = () => {
-      pairs.delete(pair);
-      client.destroy();
-      server.destroy();
-    };
-    for (const socket of [client, server])
-      socket.on('error', end).on('close', end);
-    client.pipe(server).pipe(client);
-  }).listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  listener.unref(); /* a failed test must not wait for it */
-  return {
-    wsUrl: `ws://127.0.0.1:${listener.address().port}/connection/websocket`,
-    cut: () => pairs.forEach(({ client, server }) => {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
-    }),
-    close: () => {
-      pairs.forEach(({ client }) => client.destroy());
-      listener.close();
-    },
-  };
-}
+/* Else a reader that was away for a tenth of a second has missed too much. */
+const patient = { ...config, client: { ...config.client, recovery_max_publication_limit: 10000 } };
 
-/* An SDK client over a link of its own that checks every offset. */
-async function checkedReader(server, channel, options = {}) {
-  const link = await flakyLink(server.port);
-  const unrefed = class extends WebSocket {
-    constructor(...args) {
-      super(...args);
-      this.on('open', () => this._socket.unref());
-    }
-  };
-  const sdk = new Centrifuge(link.wsUrl, { websocket: unrefed, minReconnectDelay: 1, maxReconnectDelay: 10 });
-  const sub = sdk.newSubscription(channel, options);
-  const reader = { link, sdk, sub, next: 0, told: 0, recoveries: 0, faults: [], last: null };
-  sub.on('subscribed', ({ wasRecovering, recovered, streamPosition }) => {
-    if (wasRecovering && recovered)
-      reader.recoveries += 1;
-    else if (wasRecovering)
-      reader.told += 1;
-    if (!wasRecovering || !recovered)
-      reader.next = streamPosition.offset + 1;
-  });
-  sub.on('publication', ({ offset, data }) => {
-    if (offset !== reader.next)
-      reader.faults.push(`${offset} came instead of ${reader.next}`);
-    reader.next = offset + 1;
-    reader.last = data;
-  });
-  sub.subscribe();
-  sdk.connect();
-  await sub.ready(deadline(5000));
-  reader.close = () => {
-    sdk.disconnect();
-    link.close();
-  };
-  return reader;
-}
-
-/* Publishes as fast as answers come, 16 in flight, until it is stopped: how many. */
-function publishAll(server, channel, makeData = (n) => n) {
-  let isOver = false;
-  let count = 0;
-  const run = connect(server).then(async (client) => {
-    const lane = async () => {
-      while (!isOver)
-        await client.publish(channel, makeData(++count));
-    };
-    await Promise.all(Array.from({ length: 16 }, lane));
-    await client.close();
-    return count;
-  });
-  return { stop: () => { isOver = true; return run; } };
-}
-
-async function cutManyTimes({ workers, rounds, readerCount, channel, options, makeData }) {
-  /* Else a reader that was away for a tenth of a second has missed too much. */
-  const patient = { ...config, client: { ...config.client, recovery_max_publication_limit: 10000 } };
-  const server = await startServer({ config: patient, workers });
-  const readers = await Promise.all(Array.from({ length: readerCount }, () => checkedReader(server, channel, options)));
+async function cutManyTimes(servers, { rounds, readerCount, channel, options, makeData }) {
+  const [server] = servers;
+  const readers = await Promise.all(Array.from({ length: readerCount }, () => checkedReader(servers, channel, options)));
   const publisher = publishAll(server, channel, makeData);
   for (let round = 0; round < rounds; round++) {
     const reader = readers[round % readerCount];
@@ -136,19 +52,27 @@ async function cutManyTimes({ workers, rounds, readerCount, channel, options, ma
   const recoveries = readers.reduce((sum, reader) => sum + reader.recoveries, 0);
   assert.ok(recoveries > rounds / 2, `${recoveries} recoveries in ${rounds} rounds`);
   readers.forEach((reader) => reader.close());
-  await server.stop();
+  await Promise.all(servers.map((one) => one.stop()));
   return readers;
 }
 
 describe('sockets are cut while a publisher runs', () => {
   for (const workers of [1, 2, 4, 8])
-    test(`${workers} workers`, { timeout: deadline(90000) }, () =>
-      cutManyTimes({ workers, rounds: workers === 2 ? 200 : 60, readerCount: 4, channel: 'live' }));
+    test(`${workers} workers`, { timeout: deadline(90000) }, async () =>
+      cutManyTimes([await startServer({ config: patient, workers })],
+                   { rounds: workers === 2 ? 200 : 60, readerCount: 4, channel: 'live' }));
+
+  test('two nodes, and each return is to the other one', { timeout: deadline(90000) }, async () => {
+    const redis = await startRedis();
+    await cutManyTimes(await startNodes(redis, 2, { config: patient }),
+                       { rounds: 200, readerCount: 4, channel: 'live' });
+    await redis.stop();
+  });
 
   test('with deltas', { timeout: deadline(90000) }, async () => {
     const text = 'the same words in every message, but for the number: ';
-    const readers = await cutManyTimes({
-      workers: 2, rounds: 60, readerCount: 3, channel: 'delta:live', options: { delta: 'fossil' },
+    const readers = await cutManyTimes([await startServer({ config: patient, workers: 2 })], {
+      rounds: 60, readerCount: 3, channel: 'delta:live', options: { delta: 'fossil' },
       makeData: (n) => ({ before: n, text: text.repeat(4), é: `€${n}`, after: n }),
     });
     for (const { last } of readers)
@@ -156,10 +80,17 @@ describe('sockets are cut while a publisher runs', () => {
   });
 });
 
-describe('one server', () => {
-  let server;
-  before(async () => (server = await startServer({ config })));
-  after(() => server.stop());
+for (const engine of ['memory', 'redis']) describe(`one server, engine ${engine}`, () => {
+  let server, redis;
+  before(async () => {
+    redis = engine === 'redis' && await startRedis();
+    server = await (redis ? startNode(redis, { config }) : startServer({ config }));
+  });
+  after(async () => {
+    await server.stop();
+    if (redis)
+      await redis.stop();
+  });
 
   const publishMany = async (channel, from, count) => {
     for (let n = from; n < from + count; n++)
@@ -286,7 +217,7 @@ describe('one server', () => {
   });
 
   test('a recovery that the queue cannot take at once comes in parts', { timeout: deadline(30000) }, async () => {
-    const reader = await checkedReader(server, 'large');
+    const reader = await checkedReader([server], 'large');
     const large = 'x'.repeat(60000);
     await api(server, 'publish', { channel: 'large', data: 0 });
     await until(() => reader.next === 2, 'the first', 20000);

@@ -20,8 +20,8 @@ static void publish_unheard(const char *channel, const char *data) {
     static const char script[] =
         "local top = redis.call('HINCRBY', KEYS[1], 's', 1)\n"
         "local epoch = redis.call('HGET', KEYS[1], 'e')\n"
-        "redis.call('XADD', KEYS[2], top .. '-0', 'm', 'CRN2' .. struct.pack('<I4I8', 32, top) ..\n"
-        "    epoch .. struct.pack('<I4I4', 0, 60) .. ARGV[1])\n";
+        "redis.call('XADD', KEYS[2], top .. '-0', 'm', 'CRN2' .. struct.pack('<I4I8', 36, top) ..\n"
+        "    epoch .. struct.pack('<I4I4I4', 0, 60, 1000) .. ARGV[1])\n";
     struct buf envelope = {0};
     redis_envelope_add(&envelope, &(struct msg_parts){.data = str_of(data)});
     redis_server_do(&server, "EVAL %s 2 %s%s %s%s %b", script, META, channel, STREAM, channel,

@@ -4,6 +4,8 @@
  */
 #include "channels/redis_envelope.c"
 
+#include "server/base/mem.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,6 +156,74 @@ static void parts_that_are_too_large_are_not_sent(void **state) {
     buf_fini(&b);
 }
 
+/* --- places ----------------------------------------------------------------------------------- */
+
+static const char place_text[] = "CRN2\x24\0\0\0\x07\0\0\0\0\0\0\0epochABC\x01\0\0\0\x3c\0\0\0"
+                                 "\x64\0\0\0rest";
+static const struct str placed = {place_text, sizeof(place_text) - 1};
+
+static void a_place_is_read_and_cut_off(void **state) {
+    struct str text = placed;
+    struct redis_place p;
+    char tail[REDIS_PLACE_TAIL_BYTES];
+    (void)state;
+    assert_true(redis_place_read(&text, &p));
+    assert_true(str_equal(text, STR("rest")));
+    assert_int_equal(p.position.offset, 7);
+    assert_memory_equal(p.position.epoch, "epochABC", EPOCH_BYTES);
+    assert_int_equal(p.flags, REDIS_PLACE_DELTA);
+    assert_int_equal(p.ttl_s, 60);
+    assert_int_equal(p.size, 100);
+    redis_place_tail(REDIS_PLACE_DELTA, 59001, 100, tail);
+    assert_memory_equal(tail, place_text + 24, sizeof(tail));
+}
+
+static void what_has_no_place_is_left_as_it_is(void **state) {
+    struct str text = STR("CRN1...");
+    struct redis_place p = {.flags = 9};
+    (void)state;
+    assert_true(redis_place_read(&text, &p));
+    assert_int_equal(p.position.offset, 0);
+    assert_int_equal(p.flags, 0);
+    assert_int_equal(text.n, 7);
+}
+
+static void what_a_later_layout_adds_to_a_place_is_skipped(void **state) {
+    struct buf b = {0};
+    struct redis_place p;
+    (void)state;
+    buf_add(&b, str_slice(placed, 0, REDIS_PLACE_BYTES));
+    b.p[4] += 5;
+    buf_add_z(&b, "laterCRN1");
+    struct str text = buf_str(&b);
+    assert_true(redis_place_read(&text, &p));
+    assert_true(str_equal(text, STR("CRN1")));
+    assert_int_equal(p.position.offset, 7);
+    buf_fini(&b);
+}
+
+static void places_that_are_not_whole_or_not_ours_are_garbage(void **state) {
+    static const struct {
+        size_t at;
+        char byte;
+    } changes[] = {{4, 0x23}, {4, 0x29}, {7, 0x7f}, {8, 0}, {16, 0}, {23, '-'}};
+    struct redis_place p;
+    (void)state;
+    for (size_t n = 4; n < REDIS_PLACE_BYTES; n++) {
+        char *copy = mem_strndup(place_text, n); /* so that ASan sees what is read behind it */
+        struct str text = {copy, n};
+        assert_false(redis_place_read(&text, &p));
+        mem_free(copy);
+    }
+    for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+        char copy[sizeof(place_text)];
+        memcpy(copy, place_text, sizeof(copy));
+        copy[changes[i].at] = changes[i].byte;
+        struct str text = {copy, placed.n};
+        assert_false(redis_place_read(&text, &p));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_in_comes_out),
@@ -164,6 +234,10 @@ int main(void) {
         cmocka_unit_test(parts_that_are_not_what_they_should_be_are_garbage),
         cmocka_unit_test(white_space_around_a_payload_is_cut_off),
         cmocka_unit_test(parts_that_are_too_large_are_not_sent),
+        cmocka_unit_test(a_place_is_read_and_cut_off),
+        cmocka_unit_test(what_has_no_place_is_left_as_it_is),
+        cmocka_unit_test(what_a_later_layout_adds_to_a_place_is_skipped),
+        cmocka_unit_test(places_that_are_not_whole_or_not_ours_are_garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
