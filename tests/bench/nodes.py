@@ -1,7 +1,8 @@
 """From a publisher on node A over Redis to a subscriber on node B, against less: alternating rounds.
 
 The same load goes to one node with the memory engine, to one node with the Redis engine, and to two
-nodes on that Redis, right after each other, in an order that turns around each round. Publisher and
+nodes on that Redis, without history and with it, right after each other, in an order that turns
+around each round. Publisher and
 subscriber are one process, so both ends of a latency are one clock. README.md says what the numbers
 mean.
 """
@@ -15,9 +16,9 @@ import statistics
 from common import (Failed, Server, load, output_of, print_machine, print_table, print_targets,
                     progress, stop_all, summaries, targets, warnings_of)
 
-MEMORY, SINGLE, PAIR = "1 node, memory", "1 node, Redis", "2 nodes, Redis"
-VARIANTS = [MEMORY, SINGLE, PAIR]
-LIMIT_MS = 5
+MEMORY, SINGLE, PAIR, KEPT = "1 node, memory", "1 node, Redis", "2 nodes, Redis", "2 nodes, history"
+VARIANTS = [MEMORY, SINGLE, PAIR, KEPT]
+LIMIT_MS, KEPT_LIMIT_MS = 5, 10
 RATE, LADDER = 5000, [1000, 10000, 20000, 40000, 80000, 120000]
 LADDER_CONNECTIONS = 10
 
@@ -28,7 +29,9 @@ QUICK = {"rounds": 3, "ladder_rounds": 1, "warmup": 0.1, "seconds": 0.5, "ladder
 
 # One client publishes all, which no default limit may hinder.
 CONFIG = {"http_server": {"address": "127.0.0.1", "port": 0},
-          "client": {"insecure": True, "command_rate_limit": 0, "bytes_rate_limit": 0}}
+          "client": {"insecure": True, "command_rate_limit": 0, "bytes_rate_limit": 0},
+          "channel": {"namespaces": [{"name": "kept", "history_size": 100, "history_ttl": "60s",
+                                      "force_recovery": True}]}}
 
 
 def case_name(rate, connections):
@@ -51,8 +54,8 @@ ROWS = [
     ("processors busy with it, %", "busy_percent", 1, 0),
     ("sent late p99, ms", "lateness_p99_us", 1000, 2),
 ]
-TARGETS = [("p99 in us, 2 nodes", case_name(*case), PAIR, None, LATENCY, LIMIT_MS * 1000)
-           for case in CASES]
+TARGETS = [(f"p99 in us, {variant}", case_name(*case), variant, None, LATENCY, limit_ms * 1000)
+           for case in CASES for variant, limit_ms in ((PAIR, LIMIT_MS), (KEPT, KEPT_LIMIT_MS))]
 
 # How a server may say that a rate is too much for it. A lost message is never an answer.
 REFUSED = re.compile(r'expected "publish":\{\} and got .*"code":(100|111)\b|server: 3008 ')
@@ -132,8 +135,9 @@ class Setup:
 
     def arguments(self, variant):
         """Where to go, and whose CPU time to take. A node that does both is node A."""
-        if variant == PAIR:
-            return ["--port", str(self.b.port), "--pid", str(self.b.pid),
+        if variant in (PAIR, KEPT):
+            return [*(["--channel", "kept:bench"] if variant == KEPT else []),
+                    "--port", str(self.b.port), "--pid", str(self.b.pid),
                     "--publish-port", str(self.a.port), "--publish-pid", str(self.a.pid),
                     "--broker-pid", str(self.redis.pid)]
         node = self.memory if variant == MEMORY else self.a
