@@ -59,7 +59,7 @@ static const struct option_row rows[] = {
     {"size", OPTION_NUMBER, offsetof(struct options, size_bytes), PAYLOAD_MIN_BYTES, 1048576, 128,
      NULL, "bytes of the payload"},
     NUMBER(window, 0, 65536, 1, "closed loop: messages in flight of each publisher"),
-    NUMBER(rate, 0, 1000000, 0, "open loop instead: messages per second"),
+    NUMBER(rate, 0, 10000000, 0, "open loop instead: messages per second"),
     {"witness-rate", OPTION_NUMBER, offsetof(struct options, witness_rate), 1, 100000, 200, NULL,
      "mode witness: messages per second of the other channel"},
     SECONDS(warmup, 0.5, "load before the measurement"),
