@@ -137,6 +137,60 @@ static void a_node_that_redis_throws_out_for_reading_too_slowly_comes_back(void 
     mem_free(big);
 }
 
+/* In bunches that the inbox takes. */
+static void follow_many(struct reply *replies, struct history_reply *tops, uint32_t count) {
+    enum { BUNCH = 10000 };
+    struct broker *b = test_nodes[0].broker;
+    char channel[16];
+    for (uint32_t from = 0; from < count; from += BUNCH) {
+        for (uint32_t i = from; i < from + BUNCH; i++) {
+            snprintf(channel, sizeof(channel), "c%u", i);
+            replies[i] = reply_to(0, 0);
+            b->ops->attach(b, str_of(channel), &replies[i]);
+        }
+        for (uint32_t i = from; i < from + BUNCH; i++)
+            assert_int_equal(next_mail(0, 0, MAIL_REPLY).reply->result, BROKER_OK);
+        for (uint32_t i = from; i < from + BUNCH; i++) {
+            snprintf(channel, sizeof(channel), "c%u", i);
+            tops[i] = (struct history_reply){.reply = reply_to(0, 0)};
+            b->ops->history(b, str_of(channel), &tops[i]);
+        }
+        for (uint32_t i = from; i < from + BUNCH; i++)
+            assert_int_equal(next_mail(0, 0, MAIL_REPLY).reply->result, BROKER_OK);
+    }
+}
+
+/* Each with a history, one of them with something that was missed. */
+static void a_hundred_thousand_channels_are_followed_again_after_a_cut(void **state) {
+    enum { MANY = 100000 };
+    static struct reply replies[MANY];
+    static struct history_reply tops[MANY];
+    struct broker *b = test_nodes[0].broker;
+    char channel[16];
+    (void)state;
+    fanout_add(test_nodes[0].fanout, STR("c4711"), 0);
+    follow_many(replies, tops, MANY);
+    uint64_t start_ms = clock_now_ms();
+    redis_server_do(&server, "CLIENT KILL TYPE pubsub");
+    WAIT_UNTIL(trouble_of(0));
+    redis_server_do(&server, "EVAL %s 2 %s %s %s",
+                    "redis.call('HSET', KEYS[1], 's', 1) redis.call('XADD', KEYS[2], '1-0', 'm',\n"
+                    "'CRN2' .. struct.pack('<I4I8', 36, 1) .. redis.call('HGET', KEYS[1], 'e') ..\n"
+                    "struct.pack('<I4I4I4', 0, 60, 10) .. ARGV[1] .. '\\0\\0\\0\\1' .. "
+                    "string.rep('\\0', 23) .. '1')",
+                    TEST_BASE "meta:c4711", TEST_BASE "stream:c4711", "CRN1P");
+    wait_until_up(0);
+    uint64_t up_ms = clock_now_ms() - start_ms;
+    expect_msg(0, 0, MSG_PUBLICATION, "1");
+    print_message("100,000 channels again after %u ms, compared after %u ms\n", (unsigned)up_ms,
+                  (unsigned)(clock_now_ms() - start_ms));
+    for (int i = 0; i < MANY; i++) {
+        snprintf(channel, sizeof(channel), "c%d", i);
+        b->ops->detach(b, str_of(channel));
+    }
+    fanout_remove(test_nodes[0].fanout, STR("c4711"), 0);
+}
+
 /* Cuts one or both links of a node. */
 static void cut(uint32_t node, bool is_both) {
     redisReply *list = redis_server_ask(&server, "CLIENT LIST");
@@ -226,6 +280,7 @@ int main(void) {
         REDIS_TEST(a_flood_at_a_redis_that_has_stopped_is_bounded_and_answered, 1),
         REDIS_TEST(a_broker_that_stops_while_others_call_answers_each_once, 1),
         REDIS_TEST(a_node_that_redis_throws_out_for_reading_too_slowly_comes_back, 1),
+        REDIS_TEST(a_hundred_thousand_channels_are_followed_again_after_a_cut, patient),
         REDIS_TEST(whatever_is_cut_joins_and_leaves_are_announced_by_turns, 2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
