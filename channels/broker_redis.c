@@ -75,7 +75,7 @@ static struct broker_redis *of(struct broker *b) {
 static void check_up(struct broker_redis *b) {
     if (atomic_load(&b->is_up) || b->stop_at_ms || !redis_pair_is_open(&b->pair) ||
         !b->nodes.has_beaten || !redis_subs_are_settled(&b->subs) || !b->publisher.is_loaded ||
-        !*b->history.run_id)
+        !b->history.has_met)
         return;
     redis_pair_works(&b->pair);
     atomic_store(&b->trouble, NULL);
@@ -414,7 +414,6 @@ static void init_parts(struct broker_redis *b, const struct broker_redis_options
     b->history.fail = part_fails;
     b->history.arg = b;
     redis_publisher_init(&b->publisher, &b->shared, commands, &b->inbox);
-    b->publisher.history = &b->history;
     b->publisher.fail = part_fails;
     b->publisher.arg = b;
     redis_streams_init(&b->streams, &b->shared, b->fanout);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { RUN_ID_BYTES = 40 };
 enum { OPEN_MAX = 64, WAIT_MS = BROKER_DEADLINE_MS - 300 };
 /* Of one call: Redis does nothing else meanwhile. */
 enum { CALL_MAX_COUNT = 1000 };
@@ -32,19 +33,36 @@ struct str redis_new_epoch(char out[EPOCH_BYTES]) {
     return (struct str){out, EPOCH_BYTES};
 }
 
-/* --- the run id ------------------------------------------------------------------------------- */
+/* --- meeting ---------------------------------------------------------------------------------- */
+
+static void fail(struct redis_history *h, const redisReply *reply) {
+    const char *words = redis_error_words(reply);
+    h->fail(h->arg, words ? words : "redis does not say which run of it this is");
+}
+
+static void met(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_history *h = arg;
+    if (outcome == REDIS_ANSWERED && reply->type == REDIS_REPLY_INTEGER)
+        h->has_met = true;
+    else if (outcome == REDIS_ANSWERED)
+        fail(h, reply);
+}
 
 static void got_info(void *arg, enum redis_outcome outcome, const redisReply *reply) {
     struct redis_history *h = arg;
+    struct redis_args args;
+    char era[EPOCH_BYTES];
     if (outcome != REDIS_ANSWERED)
         return;
     const char *id = redis_text(reply).n ? strstr(reply->str, "run_id:") : NULL;
-    if (id && strlen(id) >= 7 + REDIS_RUN_ID_BYTES) {
-        memcpy(h->run_id, id + 7, REDIS_RUN_ID_BYTES);
+    if (!id || strlen(id) < 7 + RUN_ID_BYTES) {
+        fail(h, reply);
         return;
     }
-    const char *words = redis_error_words(reply);
-    h->fail(h->arg, words ? words : "redis does not say its run id");
+    redis_script_begin(h->shared, SCRIPT_MEET, &args);
+    redis_args_add(&args, (struct str){id + 7, RUN_ID_BYTES});
+    redis_args_add(&args, redis_new_epoch(era));
+    redis_link_send_args(h->link, &args, (struct redis_waiter){met, h, 1});
 }
 
 void redis_history_connected(struct redis_history *h) {
@@ -197,7 +215,6 @@ static bool ask(struct redis_reading *r) {
     snprintf(count, sizeof(count), "%u", left < CALL_MAX_COUNT ? left : CALL_MAX_COUNT);
     redis_script_begin(r->owner->shared, SCRIPT_READ, &args);
     redis_args_add(&args, r->channel);
-    redis_args_add(&args, str_of(r->owner->run_id));
     redis_args_add(&args, redis_new_epoch(epoch));
     redis_args_add(&args, r->is_reverse ? STR("r") : STR("f"));
     redis_args_add(&args, begin(r, since));
@@ -242,7 +259,7 @@ void redis_history_tick(struct redis_history *h, uint64_t now_ms) {
 void redis_history_lost(struct redis_history *h) {
     struct redis_reading *r;
     assert(h->open_count == 0);
-    memset(h->run_id, 0, sizeof(h->run_id));
+    h->has_met = false;
     while ((r = first_waiting(h)))
         give_up(r);
 }

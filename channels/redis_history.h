@@ -13,16 +13,12 @@
 #include "channels/redis_shared.h"
 #include "server/base/list.h"
 
-enum { REDIS_RUN_ID_BYTES = 40 };
-
 struct redis_history {
     struct redis_shared *shared;
     struct redis_link *link;
     void (*fail)(void *arg, const char *why);
     void *arg;
-    /* Of the Redis that is connected; one that was started again may have lost what was written
-     * last. Empty until it is known. */
-    char run_id[REDIS_RUN_ID_BYTES + 1];
+    bool has_met;        /* Redis knows that we have found it to be this one */
     struct list waiting; /* readings */
     uint32_t open_count;
 };
@@ -30,7 +26,8 @@ struct redis_history {
 void redis_history_init(struct redis_history *h, struct redis_shared *shared,
                         struct redis_link *link);
 
-/* The link is open: asks for the run id. `fail` is called when Redis does not say it. */
+/* The link is open: asks which run of which Redis this is, and notes it there. `fail` is called
+ * when that does not work. */
 void redis_history_connected(struct redis_history *h);
 /* The link is closed, its commands were told: those that wait are, too. */
 void redis_history_lost(struct redis_history *h);

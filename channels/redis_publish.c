@@ -148,7 +148,6 @@ static bool send_numbered(struct redis_publisher *p, struct redis_call *c) {
     redis_args_add(&args, str_of(p->shared->base));
     redis_args_add(&args, str_of(p->shared->uid));
     redis_args_add(&args, redis_call_channel(c));
-    redis_args_add(&args, str_of(p->history->run_id));
     redis_args_add(&args, redis_new_epoch(epoch));
     redis_args_add(&args, str_of(n.size));
     redis_args_add(&args, str_of(n.ttl));

@@ -24,7 +24,6 @@ struct redis_publisher {
     struct redis_shared *shared;
     struct redis_link *link;
     struct redis_inbox *inbox;
-    const struct redis_history *history; /* whose run id it is */
     void (*fail)(void *arg, const char *why);
     void *arg;
     char sha[REDIS_SHA_BYTES + 1];

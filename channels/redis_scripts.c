@@ -6,9 +6,9 @@
  * command that Redis may refuse comes before all that change something.
  *
  * A stream's entry has the offset as its id, so a range of offsets is a range of the stream. What
- * makes an epoch: the first publication; and the first one after Redis was started again or
- * replaced, for then it may have lost some and would give their offsets twice. Offsets go on in the
- * new epoch, and up to its beginning positions in the old one are as good.
+ * makes an epoch: the first publication; and the first one in another era, for then Redis may have
+ * lost some and would give their offsets twice. Offsets go on in the new epoch, and up to its
+ * beginning positions in the old one are as good.
  *
  * Thread: any (no state).
  */
@@ -46,6 +46,13 @@
     "local base, channel = ARGV[1], ARGV[3]\n"                                                     \
     "local meta, stream = base .. '" REDIS_META "' .. channel, base .. '" REDIS_STREAM             \
     "' .. channel\n"
+
+/* The era is a new one for each Redis that a node meets: one that was started again, or took over
+ * from another, may have lost what was written last. */
+#define LUA_ERA                                                                                    \
+    "local function era()\n"                                                                       \
+    "  return string.sub(redis.call('GET', base .. '" REDIS_ERA "') or '', -8)\n"                  \
+    "end\n"
 
 /* Decimal numbers of 64 bits, which Lua does not have. */
 #define LUA_IS_ABOVE                                                                               \
@@ -112,34 +119,34 @@ static const char *const texts[SCRIPTS] = {
                   "end\n"
                   "return fault or {clients, users}\n",
 
-    [SCRIPT_PUBLISH] = LUA_STREAM LUA_IS_ABOVE
-    "local once = ARGV[11] ~= '' and\n"
-    "    base .. '" REDIS_ONCE "' .. #channel .. ':' .. channel .. ':' .. ARGV[11]\n"
+    [SCRIPT_PUBLISH] = LUA_STREAM LUA_ERA LUA_IS_ABOVE
+    "local once = ARGV[10] ~= '' and\n"
+    "    base .. '" REDIS_ONCE "' .. #channel .. ':' .. channel .. ':' .. ARGV[10]\n"
     "local done = once and redis.call('GET', once)\n"
     "if done then return {1, done} end\n"
-    "local how, text, place = 0, ARGV[10], ' 0'\n"
-    "if ARGV[6] ~= '0' then\n"
+    "local how, text, place = 0, ARGV[9], ' 0'\n"
+    "if ARGV[5] ~= '0' then\n"
     "  local m = redis.call('HMGET', meta, 'e', 's', 'r', 'v', 'w')\n"
-    "  local epoch, number = m[1], m[2]\n"
-    "  if epoch and m[4] and ARGV[12] ~= '0' and not is_above(ARGV[12], m[4]) and\n"
-    "      (ARGV[13] == '' or ARGV[13] == m[5]) then\n"
+    "  local epoch, number, era = m[1], m[2], era()\n"
+    "  if epoch and m[4] and ARGV[11] ~= '0' and not is_above(ARGV[11], m[4]) and\n"
+    "      (ARGV[12] == '' or ARGV[12] == m[5]) then\n"
     "    how = 2\n"
     "  else\n"
     "    if not epoch then\n"
     "      redis.call('DEL', stream)\n"
-    "      epoch, number = ARGV[5], '0'\n"
-    "    elseif m[3] ~= ARGV[4] then\n"
+    "      epoch, number = ARGV[4], '0'\n"
+    "    elseif m[3] ~= era then\n"
     "      redis.call('HSET', meta, 'p', epoch, 'q', number)\n"
-    "      epoch = ARGV[5]\n"
+    "      epoch = ARGV[4]\n"
     "    end\n"
     "    local top = tonumber(number) + 1\n"
     "    number = string.format('%.0f', top)\n"
-    "    text = 'CRN2' .. struct.pack('<I4I8', 36, top) .. epoch .. ARGV[9] .. text\n"
-    "    redis.call('XADD', stream, 'MAXLEN', ARGV[6], number .. '-0', 'm', text)\n"
-    "    redis.call('HSET', meta, 'e', epoch, 's', number, 'r', ARGV[4], 't', ARGV[8])\n"
-    "    if ARGV[12] ~= '0' then redis.call('HSET', meta, 'v', ARGV[12], 'w', ARGV[13]) end\n"
-    "    redis.call('PEXPIRE', stream, ARGV[7])\n"
-    "    redis.call('PEXPIRE', meta, ARGV[8])\n"
+    "    text = 'CRN2' .. struct.pack('<I4I8', 36, top) .. epoch .. ARGV[8] .. text\n"
+    "    redis.call('XADD', stream, 'MAXLEN', ARGV[5], number .. '-0', 'm', text)\n"
+    "    redis.call('HSET', meta, 'e', epoch, 's', number, 'r', era, 't', ARGV[7])\n"
+    "    if ARGV[11] ~= '0' then redis.call('HSET', meta, 'v', ARGV[11], 'w', ARGV[12]) end\n"
+    "    redis.call('PEXPIRE', stream, ARGV[6])\n"
+    "    redis.call('PEXPIRE', meta, ARGV[7])\n"
     "  end\n"
     "  place = epoch .. ' ' .. number\n"
     "end\n"
@@ -147,17 +154,17 @@ static const char *const texts[SCRIPTS] = {
     "if how == 0 then redis.call('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel, text) end\n"
     "return {how, place}\n",
 
-    [SCRIPT_READ] = LUA_STREAM
+    [SCRIPT_READ] = LUA_STREAM LUA_ERA
     "local m = redis.call('HMGET', meta, 'e', 's', 'p', 'q', 't')\n"
     "if not m[1] then\n"
-    "  m = {ARGV[5], '0', false, false, '" UNBORN_MS "'}\n"
+    "  m = {ARGV[4], '0', false, false, '" UNBORN_MS "'}\n"
     "  redis.call('DEL', stream)\n"
-    "  redis.call('HSET', meta, 'e', m[1], 's', m[2], 'r', ARGV[4], 't', m[5])\n"
+    "  redis.call('HSET', meta, 'e', m[1], 's', m[2], 'r', era(), 't', m[5])\n"
     "end\n"
     "redis.call('PEXPIRE', meta, m[5])\n"
     "local out = {m[2], m[1], m[4] or '0', m[3] or '', redis.call('PTTL', stream), 0}\n"
-    "local is_reverse, since, left = ARGV[6] == 'r', ARGV[7], tonumber(ARGV[8])\n"
-    "local at, bytes, max_bytes = is_reverse and '+' or '-', 0, tonumber(ARGV[9])\n"
+    "local is_reverse, since, left = ARGV[5] == 'r', ARGV[6], tonumber(ARGV[7])\n"
+    "local at, bytes, max_bytes = is_reverse and '+' or '-', 0, tonumber(ARGV[8])\n"
     "if since ~= '' then\n"
     "  at = '(' .. since .. '-0'\n"
     "  if is_reverse and #redis.call('XRANGE', stream, since, since) == 0 then left = 0 end\n"
@@ -176,6 +183,12 @@ static const char *const texts[SCRIPTS] = {
     "  left = left - n\n"
     "end\n"
     "return out\n",
+
+    [SCRIPT_MEET] = "local key = ARGV[1] .. '" REDIS_ERA "'\n"
+                    "if string.sub(redis.call('GET', key) or '', 1, #ARGV[3]) ~= ARGV[3] then\n"
+                    "  redis.call('SET', key, ARGV[3] .. ' ' .. ARGV[4])\n"
+                    "end\n"
+                    "return 0\n",
 
     [SCRIPT_COMPARE] = LUA_START "local out = {}\n"
                                  "for i = 3, #ARGV, 3 do\n"

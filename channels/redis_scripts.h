@@ -28,12 +28,14 @@ enum redis_script {
     SCRIPT_SWEEP,
     /* channel -> clients, distinct users */
     SCRIPT_COUNT,
-    /* channel, run id, new epoch, size, ttl ms, meta ttl ms, end of the place, envelope,
+    /* run id, new era: says which Redis this is, before it numbers anything for us */
+    SCRIPT_MEET,
+    /* channel, new epoch, size, ttl ms, meta ttl ms, end of the place, envelope,
      * idempotency key, version, its epoch: numbers a publication, keeps and publishes it; size 0:
      * does not keep it. -> 0, or why nobody got it: 1 was published before, 2 old version;
      * "<epoch> <offset>" */
     SCRIPT_PUBLISH,
-    /* channel, run id, new epoch, "f" forward, "r" reverse, since or "", max, max bytes
+    /* channel, new epoch, "f" forward, "r" reverse, since or "", max, max bytes
      * -> offset and epoch of the top, of the end of the epoch before, ms that the history still
      * lives, 1 when max bytes ended it, publication* */
     SCRIPT_READ,

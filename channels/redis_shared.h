@@ -10,9 +10,10 @@
  *     nodes               HASH     uid -> number of the node's last beat
  *     swept:<uid>         STRING   the node's members were removed by others; expires in a day
  *     stream:<channel>    STREAM   publications, id = offset; expires with the history
- *     meta:<channel>      HASH     e epoch, s top offset, r run id of the Redis that numbered it,
+ *     meta:<channel>      HASH     e epoch, s top offset, r era in which it was numbered,
  *                                  p and q the epoch before and its top, v and w version and its
  *                                  epoch, t ms to live
+ *     era                 STRING   "<run id of this Redis> <era>", 8 letters
  *     once:<bytes of channel>:<channel>:<key>
  *                         STRING   "<epoch> <offset>" of the publication with this idempotency key
  *
@@ -34,6 +35,7 @@
 #define REDIS_STREAM "stream:"
 #define REDIS_META "meta:"
 #define REDIS_ONCE "once:"
+#define REDIS_ERA "era"
 
 enum { REDIS_UID_MAX_BYTES = 64, REDIS_BEAT_MS = 1000 };
 

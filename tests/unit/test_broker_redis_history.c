@@ -240,6 +240,28 @@ static void offsets_are_not_used_twice_when_redis_is_rolled_back(void **state) {
     stop_listening(1, 0, "a");
 }
 
+/* A fail-over and back, in which nobody published, but what this Redis had last may be gone. */
+static void after_another_redis_was_in_charge_a_new_epoch_begins(void **state) {
+    (void)state;
+    publish_n(0, "a", 1);
+    struct position before = read_top(0, "a");
+    redis_server_do(&server, "SET %s %s", TEST_BASE "era",
+                    "0123456789012345678901234567890123456789 otherera");
+    redis_server_do(&server, "CLIENT KILL TYPE pubsub");
+    WAIT_UNTIL(trouble_of(0));
+    wait_until_up(0);
+    struct position next = publish_with(0, "a", "2", &KEEP);
+    assert_int_equal(next.offset, 2);
+    assert_memory_not_equal(next.epoch, before.epoch, EPOCH_BYTES);
+    expect_range(0, "a", "2",
+                 &(struct history_reply){.limit = 10, .has_since = true, .since = before});
+    /* And while it is the same one, the epoch stays. */
+    redis_server_do(&server, "CLIENT KILL TYPE pubsub");
+    WAIT_UNTIL(trouble_of(0));
+    wait_until_up(0);
+    assert_memory_equal(publish_with(0, "a", "3", &KEEP).epoch, next.epoch, EPOCH_BYTES);
+}
+
 /* --- the script ------------------------------------------------------------------------------- */
 
 static void a_redis_that_forgot_the_script_gets_it_again_and_the_order_stays(void **state) {
@@ -421,6 +443,7 @@ int main(void) {
         REDIS_TEST(after_a_cut_everything_comes_once_and_in_order, 2),
         REDIS_TEST(a_redis_without_its_data_begins_a_new_epoch_and_says_so, 2),
         REDIS_TEST(offsets_are_not_used_twice_when_redis_is_rolled_back, 2),
+        REDIS_TEST(after_another_redis_was_in_charge_a_new_epoch_begins, 1),
         REDIS_TEST(a_redis_that_forgot_the_script_gets_it_again_and_the_order_stays, 2),
         REDIS_TEST(many_who_ask_at_once_cost_redis_few_questions, 2),
         REDIS_TEST(who_comes_back_to_a_node_that_has_seen_it_all_asks_nobody, 2),

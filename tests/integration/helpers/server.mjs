@@ -93,11 +93,11 @@ function environment(extra) {
   return { ...Object.fromEntries(kept), ...extra };
 }
 
-function launch(args, { env = {}, fileLimit } = {}) {
+function launch(args, { env = {}, fileLimit, program = binary } = {}) {
   const options = { env: environment(env), cwd: root, stdio: ['ignore', 'pipe', 'pipe'] };
   const child = fileLimit
-    ? spawn('sh', ['-c', `ulimit -n ${fileLimit} && exec "$0" "$@"`, binary, ...args], options)
-    : spawn(binary, args, options);
+    ? spawn('sh', ['-c', `ulimit -n ${fileLimit} && exec "$0" "$@"`, program, ...args], options)
+    : spawn(program, args, options);
   children.add(child);
   child.once('exit', () => children.delete(child));
   /* A failed test must not keep its process waiting for a server that nobody will stop. */
@@ -242,12 +242,12 @@ class Server {
 
 /* port 0: the kernel picks one. fileLimit: `ulimit -n` of the server. */
 export async function startServer({ config = {}, args = [], env = {}, workers, port = 0, fileLimit,
-                                    allowErrors = false } = {}) {
+                                    program, allowErrors = false } = {}) {
   const file = temporaryFile('config.json', JSON.stringify(config, null, 2));
   const count = workers ?? Number(process.env.CARILLON_TEST_WORKERS ?? 2);
   const all = ['--config', file, '--address', '127.0.0.1', '--port', String(port),
                '--workers', String(count), ...args];
-  const server = new Server(launch(all, { env, fileLimit }), allowErrors);
+  const server = new Server(launch(all, { env, fileLimit, program }), allowErrors);
   try {
     const line = await server.waitLog(/carillon ready/, { limitMs: 10000 });
     server.readyLine = line;
