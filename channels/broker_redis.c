@@ -18,7 +18,7 @@
 #include "channels/redis_inbox.h"
 #include "channels/redis_members.h"
 #include "channels/redis_nodes.h"
-#include "channels/redis_pair.h"
+#include "channels/redis_options.h"
 #include "channels/redis_presence.h"
 #include "channels/redis_publish.h"
 #include "channels/redis_streams.h"
@@ -32,18 +32,12 @@
 #include <hiredis/hiredis.h>
 #include <string.h>
 
-/* Calls are answered within BROKER_DEADLINE_MS, so links wait a little less. */
-enum { IO_TIMEOUT_MAX_MS = 2500, GOODBYE_MS = 1000, QUIET_MS = 40000 };
-_Static_assert(IO_TIMEOUT_MAX_MS + 300 < BROKER_DEADLINE_MS, "a tick or two may pass");
-
-struct texts {
-    char *host, *unix_path, *user, *password;
-};
+enum { GOODBYE_MS = 1000, QUIET_MS = 40000 };
 
 struct broker_redis {
     struct broker broker;
     struct fanout *fanout;
-    struct texts texts;
+    struct redis_pair_options options;
     struct redis_shared shared;
     struct redis_inbox inbox;
     struct redis_loop *loop;
@@ -94,6 +88,11 @@ static void connected(void *arg) {
     redis_history_connected(&b->history);
     redis_subs_connected(&b->subs);
     redis_nodes_connected(&b->nodes, clock_now_ms());
+}
+
+static void moved(void *arg) {
+    struct broker_redis *b = arg;
+    redis_count(&b->shared.counters.failovers);
 }
 
 static void lost(void *arg, const char *why, bool was_connected) {
@@ -367,39 +366,11 @@ static void stop(struct broker *broker) {
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
-static char *copy(const char *z) {
-    return z ? mem_strndup(z, strlen(z)) : NULL;
-}
-
-static void copy_texts(struct texts *t, const struct broker_redis_options *o) {
-    t->host = copy(o->host);
-    t->unix_path = copy(o->unix_path);
-    t->user = copy(o->user ? o->user : "");
-    t->password = copy(o->password ? o->password : "");
-}
-
-static void free_texts(struct texts *t) {
-    mem_free(t->host);
-    mem_free(t->unix_path);
-    mem_free(t->user);
-    explicit_bzero(t->password, strlen(t->password));
-    mem_free(t->password);
-}
-
 static void init_pair(struct broker_redis *b, const struct broker_redis_options *o) {
-    struct redis_pair_options options = {
-        .link.target = {.host = b->texts.host, .port = o->port, .unix_path = b->texts.unix_path},
-        .link.connect_timeout_ms = o->connect_timeout_ms,
-        .link.io_timeout_ms =
-            o->io_timeout_ms < IO_TIMEOUT_MAX_MS ? o->io_timeout_ms : IO_TIMEOUT_MAX_MS,
-        .user = b->texts.user,
-        .password = b->texts.password,
-        .db = o->db,
-        .uid = b->shared.uid,
-    };
     const struct redis_pair_hooks hooks = {
-        .connected = connected, .lost = lost, .message = message, .arg = b};
-    redis_pair_init(&b->pair, b->loop, &options, &hooks);
+        .connected = connected, .lost = lost, .message = message, .moved = moved, .arg = b};
+    redis_options_init(&b->options, o, b->shared.uid);
+    redis_pair_init(&b->pair, b->loop, &b->options, &hooks);
 }
 
 static void init_parts(struct broker_redis *b, const struct broker_redis_options *o) {
@@ -435,7 +406,7 @@ static void destroy(struct broker *broker) {
     redis_members_fini(&b->members);
     redis_loop_destroy(b->loop);
     redis_shared_fini(&b->shared);
-    free_texts(&b->texts);
+    redis_options_fini(&b->options);
     mem_free(b);
 }
 
@@ -461,12 +432,13 @@ struct broker *broker_redis_create(const struct broker_redis_options *o, struct 
         .woken = woken, .tick = tick, .turn_end = turn_end, .arg = b};
     b->loop = redis_loop_create(&hooks);
     if (!b->loop) {
+        redis_tls_destroy(o->tls);
+        redis_tls_destroy(o->sentinel_tls);
         mem_free(b);
         return NULL;
     }
     b->broker.ops = &ops;
     b->fanout = fanout;
-    copy_texts(&b->texts, o);
     redis_shared_init(&b->shared, o->prefix, o->uid, o->beat_ms);
     init_pair(b, o);
     init_parts(b, o);

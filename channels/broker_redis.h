@@ -15,6 +15,8 @@
 #include "channels/broker.h"
 #include "channels/fanout.h"
 
+enum { BROKER_REDIS_SENTINELS_MAX = 16 };
+
 struct broker_redis_options {
     const char *host; /* a name or an IP address */
     uint32_t port;
@@ -22,6 +24,17 @@ struct broker_redis_options {
     const char *user;      /* NULL or empty: the default user */
     const char *password;  /* NULL or empty: none */
     uint32_t db;
+    struct redis_tls *tls; /* taken; NULL: none */
+    /* With Sentinels, they say host and port. */
+    struct broker_redis_sentinel {
+        const char *host;
+        uint32_t port;
+    } sentinels[BROKER_REDIS_SENTINELS_MAX];
+    uint32_t sentinel_count;
+    const char *sentinel_master_name;
+    const char *sentinel_user;      /* NULL or empty: the default user */
+    const char *sentinel_password;  /* NULL or empty: none */
+    struct redis_tls *sentinel_tls; /* taken; NULL: none */
     const char *prefix;
     const char *uid; /* of this node and this run: 1 to 64 of 0-9 a-z A-Z - _ */
     uint32_t connect_timeout_ms;
@@ -34,6 +47,7 @@ struct broker_redis_options {
 /* X(field, name, help): what the engine counts. */
 #define BROKER_REDIS_COUNTERS(X)                                                                   \
     X(reconnects, "redis_reconnects_total", "Times Redis became reachable again.")                 \
+    X(failovers, "redis_failovers_total", "Times another Redis than before was followed to.")      \
     X(garbage, "redis_garbage_total",                                                              \
       "Things found in our channels and keys of Redis that were not ours, and were ignored.")      \
     X(published, "redis_published_total", "Publications that Redis took.")                         \

@@ -2,15 +2,14 @@
  * uv_poll, because hiredis' own layer for event loops hangs or asserts in the versions that Debian
  * ships.
  *
- * Output is collected in `out` and written in the uv_prepare of the loop, that is after all input
- * and calls of this turn. A failing link keeps its socket until then too, so nothing is freed under
- * a caller.
+ * Output is written in the uv_prepare of the loop, that is after all input and calls of this turn.
+ * A failing link keeps its socket until then too, so nothing is freed under a caller.
  *
  * Thread: the loop's.
  */
 #include "channels/redis_link.h"
 
-#include "server/base/buf.h"
+#include "channels/redis_wire.h"
 #include "server/base/clock.h"
 #include "server/base/list.h"
 #include "server/base/mem.h"
@@ -19,11 +18,11 @@
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 enum { TICK_MS = 100, STALLED_MS = 1000, READS_PER_TURN = 16 };
-enum { INPUT_BYTES = 64 * 1024, KEPT_OUTPUT_BYTES = 256 * 1024 };
+enum { INPUT_BYTES = 64 * 1024 };
 /* What may be unanswered, unsent, or an answer that is not whole yet. */
 enum { REQUESTS_MAX = 1 << 18, OUTPUT_MAX_BYTES = 64 << 20, ANSWER_MAX_BYTES = 256 << 20 };
 
@@ -45,7 +44,7 @@ struct watch {
     struct redis_link *link;
 };
 
-enum link_state { LINK_CLOSED, LINK_LOOKING_UP, LINK_CONNECTING, LINK_OPEN };
+enum link_state { LINK_CLOSED, LINK_LOOKING_UP, LINK_CONNECTING, LINK_SHAKING, LINK_OPEN };
 
 struct redis_link {
     struct list in_loop;
@@ -58,14 +57,11 @@ struct redis_link {
     struct redis_lookup *lookup; /* may outlast an attempt: one thread per link at most */
     struct redis_addresses addresses;
     uint32_t address_index;
-    int fd;
     struct watch *watch;
     int watched_events;
     redisReader *reader;
     struct redis_requests requests;
-    struct buf out;
-    size_t out_at;          /* of `out`, what is written already */
-    uint64_t written_bytes; /* ever */
+    struct redis_wire wire;
 };
 
 /* --- faults and closing ----------------------------------------------------------------------- */
@@ -85,16 +81,14 @@ static void close_socket(struct redis_link *l) {
         uv_close((uv_handle_t *)&l->watch->poll, free_watch);
         l->watch = NULL;
     }
-    if (l->fd >= 0)
-        close(l->fd);
-    l->fd = -1;
+    redis_wire_close(&l->wire);
 }
 
 /* Nothing a command's owner does in here can send: the link is closed already. */
 static void tell_requests(struct redis_link *l) {
     while (l->requests.count > 0) {
         struct redis_request r = redis_requests_pop(&l->requests);
-        bool is_unsent = r.starts_at >= l->written_bytes;
+        bool is_unsent = r.starts_at >= l->wire.written_bytes;
         r.answer(r.arg, is_unsent ? REDIS_UNSENT : REDIS_LOST, NULL);
     }
 }
@@ -107,8 +101,7 @@ void redis_link_close(struct redis_link *l) {
     l->state = LINK_CLOSED;
     l->fault = NULL;
     tell_requests(l);
-    buf_fini(&l->out);
-    l->out_at = 0;
+    redis_wire_clear(&l->wire);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -156,18 +149,45 @@ static void take_replies(struct redis_link *l) {
         redis_link_fail(l, "an answer of redis is too large");
 }
 
+static void feed(struct redis_link *l, size_t size_bytes) {
+    if (redisReaderFeed(l->reader, l->loop->input, size_bytes) != REDIS_OK)
+        redis_link_fail(l, "redis does not speak its protocol");
+    take_replies(l);
+}
+
+/* All of what came: the socket says only once that there is something. */
+static void feed_unsealed(struct redis_link *l) {
+    ssize_t n = 0;
+    while (!l->fault && (n = redis_tls_read(l->wire.tls, l->loop->input, INPUT_BYTES)) > 0)
+        feed(l, (size_t)n);
+    if (n < 0)
+        redis_link_fail(l, redis_tls_fault(l->wire.tls));
+}
+
+static void shake(struct redis_link *l);
+
+static void take_input(struct redis_link *l, size_t size_bytes) {
+    if (!l->wire.tls) {
+        feed(l, size_bytes);
+        return;
+    }
+    redis_tls_feed(l->wire.tls, l->loop->input, size_bytes);
+    if (l->state == LINK_SHAKING)
+        shake(l);
+    if (l->state == LINK_OPEN)
+        feed_unsealed(l);
+}
+
 static void read_some(struct redis_link *l) {
     for (int i = 0; i < READS_PER_TURN && !l->fault; i++) {
-        ssize_t n = recv(l->fd, l->loop->input, INPUT_BYTES, 0);
+        ssize_t n = recv(l->wire.fd, l->loop->input, INPUT_BYTES, 0);
         if (n == 0)
             redis_link_fail(l, "redis closed the connection");
         else if (n < 0 && errno != EAGAIN && errno != EINTR)
             redis_link_fail(l, "the connection to redis broke");
         if (n <= 0)
             return;
-        if (redisReaderFeed(l->reader, l->loop->input, (size_t)n) != REDIS_OK)
-            redis_link_fail(l, "redis does not speak its protocol");
-        take_replies(l);
+        take_input(l, (size_t)n);
         if (n < INPUT_BYTES)
             return;
     }
@@ -184,59 +204,23 @@ static void watch(struct redis_link *l, int events) {
     uv_poll_start(&l->watch->poll, events, on_poll);
 }
 
-static void drop_written(struct redis_link *l) {
-    if (l->out_at < l->out.n && l->out_at < KEPT_OUTPUT_BYTES)
-        return;
-    buf_consume(&l->out, l->out_at);
-    l->out_at = 0;
-    if (l->out.n == 0 && l->out.cap > KEPT_OUTPUT_BYTES)
-        buf_fini(&l->out);
-}
-
+/* When writing fails, what was said before tells more. */
 static void flush(struct redis_link *l) {
-    if (l->state != LINK_OPEN || l->fault)
+    if ((l->state != LINK_OPEN && l->state != LINK_SHAKING) || l->fault)
         return;
-    while (l->out_at < l->out.n) {
-        ssize_t n = send(l->fd, l->out.p + l->out_at, l->out.n - l->out_at, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            if (errno != EAGAIN)
-                redis_link_fail(l, "the connection to redis broke");
-            break;
-        }
-        l->out_at += (size_t)n;
-        l->written_bytes += (uint64_t)n;
+    if (!redis_wire_flush(&l->wire)) {
+        read_some(l);
+        redis_link_fail(l, "the connection to redis broke");
+        return;
     }
-    watch(l, UV_READABLE | (l->out_at < l->out.n ? UV_WRITABLE : 0));
-    drop_written(l);
+    watch(l, UV_READABLE | (redis_wire_wants_write(&l->wire) ? UV_WRITABLE : 0));
 }
 
 /* --- connecting ------------------------------------------------------------------------------- */
 
-static const char *connect_fault(int error) {
-    switch (error) {
-    case ECONNREFUSED:
-        return "redis refuses connections";
-    case ENOENT:
-        return "the socket of redis does not exist";
-    case EACCES:
-    case EPERM:
-        return "no permission to connect to redis";
-    case EMFILE:
-    case ENFILE:
-        return "out of descriptors for redis";
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-        return "no route to redis";
-    default:
-        return "cannot connect to redis";
-    }
-}
-
 static bool start_watch(struct redis_link *l) {
     struct watch *w = mem_zalloc(sizeof(*w));
-    if (uv_poll_init(&l->loop->uv, &w->poll, l->fd) != 0) {
+    if (uv_poll_init(&l->loop->uv, &w->poll, l->wire.fd) != 0) {
         mem_free(w);
         return false;
     }
@@ -253,16 +237,16 @@ static void try_addresses(struct redis_link *l, int error) {
     uint64_t now_ms = clock_now_ms();
     uint32_t share_ms = l->options.connect_timeout_ms / l->addresses.count;
     for (; l->address_index < l->addresses.count; l->address_index++) {
-        l->fd = redis_socket_connect(&l->addresses, l->address_index);
-        if (l->fd >= 0 && start_watch(l)) {
+        l->wire.fd = redis_socket_connect(&l->addresses, l->address_index);
+        if (l->wire.fd >= 0 && start_watch(l)) {
             l->state = LINK_CONNECTING;
             l->address_deadline_ms = now_ms + share_ms;
             return;
         }
-        error = l->fd >= 0 ? EMFILE : errno;
+        error = l->wire.fd >= 0 ? EMFILE : errno;
         close_socket(l);
     }
-    redis_link_fail(l, connect_fault(error));
+    redis_link_fail(l, redis_socket_words(error));
 }
 
 static void next_address(struct redis_link *l, int error) {
@@ -271,17 +255,41 @@ static void next_address(struct redis_link *l, int error) {
     try_addresses(l, error);
 }
 
+static void opened(struct redis_link *l) {
+    l->state = LINK_OPEN;
+    l->reader = redisReaderCreate();
+    assert(l->reader);
+    l->hooks.connected(l->hooks.arg);
+}
+
+static void shake(struct redis_link *l) {
+    enum redis_tls_state state = redis_tls_shake(l->wire.tls);
+    if (state == REDIS_TLS_BROKEN)
+        redis_link_fail(l, redis_tls_fault(l->wire.tls));
+    else if (state == REDIS_TLS_OPEN)
+        opened(l);
+}
+
+static void begin_tls(struct redis_link *l) {
+    l->state = LINK_SHAKING;
+    l->wire.tls = redis_tls_open(l->options.tls, l->options.target.host, &l->wire.sealed);
+    if (l->wire.tls)
+        shake(l);
+    else
+        redis_link_fail(l, "no certificate can be for the address of redis");
+}
+
 static void connect_ended(struct redis_link *l) {
-    int error = redis_socket_error(l->fd);
+    int error = redis_socket_error(l->wire.fd);
     if (error) {
         next_address(l, error);
         return;
     }
-    l->state = LINK_OPEN;
-    l->reader = redisReaderCreate();
-    assert(l->reader);
     watch(l, UV_READABLE);
-    l->hooks.connected(l->hooks.arg);
+    if (l->options.tls)
+        begin_tls(l);
+    else
+        opened(l);
 }
 
 static void look_up(struct redis_link *l) {
@@ -312,6 +320,13 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
         flush(l);
 }
 
+void redis_link_aim(struct redis_link *l, const struct redis_target *target) {
+    assert(l->state == LINK_CLOSED);
+    l->options.target = *target;
+    redis_lookup_free(l->lookup); /* it looks for the old one */
+    l->lookup = NULL;
+}
+
 void redis_link_open(struct redis_link *l) {
     assert(l->state == LINK_CLOSED);
     l->state = LINK_LOOKING_UP;
@@ -325,11 +340,13 @@ void redis_link_open(struct redis_link *l) {
 
 static void check_deadlines(struct redis_link *l, uint64_t now_ms) {
     struct redis_request *first = redis_requests_first(&l->requests);
+    bool is_late = now_ms >= l->connect_deadline_ms;
     if (l->state == LINK_LOOKING_UP && !l->fault)
         look_up(l);
-    if ((l->state == LINK_LOOKING_UP || l->state == LINK_CONNECTING) &&
-        now_ms >= l->connect_deadline_ms)
+    if (is_late && (l->state == LINK_LOOKING_UP || l->state == LINK_CONNECTING))
         redis_link_fail(l, "connecting to redis takes too long");
+    else if (is_late && l->state == LINK_SHAKING)
+        redis_link_fail(l, "redis does not answer the TLS handshake");
     else if (l->state == LINK_CONNECTING && now_ms >= l->address_deadline_ms && !l->fault &&
              l->address_index + 1 < l->addresses.count)
         next_address(l, ETIMEDOUT);
@@ -344,7 +361,7 @@ struct redis_link *redis_link_create(struct redis_loop *loop,
     l->loop = loop;
     l->options = *options;
     l->hooks = *hooks;
-    l->fd = -1;
+    redis_wire_init(&l->wire);
     list_append(&loop->links, &l->in_loop);
     return l;
 }
@@ -367,23 +384,6 @@ size_t redis_link_open_count(const struct redis_link *l) {
     return l->requests.count;
 }
 
-void redis_args_add(struct redis_args *args, struct str text) {
-    assert(args->count < REDIS_ARGS_MAX);
-    args->texts[args->count] = text.p ? text.p : "";
-    args->sizes[args->count++] = text.n;
-}
-
-struct str redis_command_make(struct redis_args *args) {
-    char *text = NULL;
-    int n = redisFormatCommandArgv(&text, (int)args->count, args->texts, args->sizes);
-    assert(n > 0); /* only memory can lack */
-    return (struct str){text, (size_t)n};
-}
-
-void redis_command_free(struct str command) {
-    redisFreeCommand((char *)(uintptr_t)command.p);
-}
-
 bool redis_link_send(struct redis_link *l, struct str command, struct redis_waiter waiter) {
     if (!redis_link_is_open(l))
         return false;
@@ -391,11 +391,11 @@ bool redis_link_send(struct redis_link *l, struct str command, struct redis_wait
                                           .answer = waiter.answer,
                                           .arg = waiter.arg,
                                           .answers_left = waiter.answer_count,
-                                          .starts_at = l->written_bytes + l->out.n - l->out_at,
+                                          .starts_at = redis_wire_position(&l->wire),
                                           .deadline_ms = clock_now_ms() + l->options.io_timeout_ms,
                                       });
-    buf_add(&l->out, command);
-    if (l->requests.count > REQUESTS_MAX || l->out.n - l->out_at > OUTPUT_MAX_BYTES)
+    redis_wire_add(&l->wire, command);
+    if (l->requests.count > REQUESTS_MAX || redis_wire_unsent(&l->wire) > OUTPUT_MAX_BYTES)
         redis_link_fail(l, "redis does not keep up");
     return true;
 }

@@ -1,10 +1,10 @@
 /* One connection to Redis, and the event loop of the thread that has them all.
  *
- * A link looks up the server, connects, sends commands in a pipeline and hands out their answers.
- * Commands are collected and written once per turn of the loop. Whatever goes wrong (refused,
- * closed, no answer in time, more unanswered than the bounds, nonsense) is a fault: at the end of
- * the turn the socket is closed, every open command is told, then its owner, who may open it again.
- * A link never does so by itself.
+ * A link looks up the server, connects, shakes hands if there is TLS, sends commands in a pipeline
+ * and hands out their answers. Commands are collected and written once per turn of the loop.
+ * Whatever goes wrong (refused, closed, no answer in time, more unanswered than the bounds,
+ * nonsense) is a fault: at the end of the turn the socket is closed, every open command is told,
+ * then its owner, who may open it again. A link never does so by itself.
  *
  * A server that has stopped answering is found by the age of the oldest open command; one that has
  * nothing to answer, by a heartbeat of the owner.
@@ -15,8 +15,10 @@
 #ifndef CARILLON_CHANNELS_REDIS_LINK_H
 #define CARILLON_CHANNELS_REDIS_LINK_H
 
+#include "channels/redis_command.h"
 #include "channels/redis_requests.h"
 #include "channels/redis_socket.h"
+#include "channels/redis_tls.h"
 #include "server/base/str.h"
 
 /* --- the loop --- */
@@ -63,8 +65,9 @@ struct redis_link_hooks {
 };
 
 struct redis_link_options {
-    struct redis_target target; /* borrowed as long as the link lives */
-    uint32_t connect_timeout_ms;
+    struct redis_target target;  /* borrowed as long as the link lives, or is aimed elsewhere */
+    const struct redis_tls *tls; /* borrowed, too; NULL: plain */
+    uint32_t connect_timeout_ms; /* the TLS handshake included */
     uint32_t io_timeout_ms;
 };
 
@@ -78,6 +81,10 @@ void redis_link_close(struct redis_link *link);
 
 /* Closes it first; NULL is fine. */
 void redis_link_destroy(struct redis_link *link);
+
+/* Another server, from the next opening on; borrowed like the one in the options. The link must be
+ * closed. */
+void redis_link_aim(struct redis_link *link, const struct redis_target *target);
 
 /* The link must be closed. */
 void redis_link_open(struct redis_link *link);
@@ -93,21 +100,6 @@ bool redis_link_is_open(const struct redis_link *link);
 size_t redis_link_open_count(const struct redis_link *link);
 
 /* --- commands --- */
-
-enum { REDIS_ARGS_MAX = 520 };
-
-/* A command while it is put together. Borrows its texts. */
-struct redis_args {
-    size_t count;
-    const char *texts[REDIS_ARGS_MAX];
-    size_t sizes[REDIS_ARGS_MAX];
-};
-
-void redis_args_add(struct redis_args *args, struct str text);
-
-/* Gives the command as Redis reads it; free it with redis_command_free(). */
-struct str redis_command_make(struct redis_args *args);
-void redis_command_free(struct str command);
 
 /* What becomes of a command's answers. */
 struct redis_waiter {

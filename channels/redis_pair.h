@@ -2,7 +2,11 @@
  * else on it). They live and die together: when one breaks, the other is closed too, and both are
  * opened again after a pause, so the rest of the broker knows only "connected" and "lost".
  *
- * Each link first says who we are (AUTH, SELECT, CLIENT SETNAME). The pause grows with each
+ * Each link first says who we are (AUTH, SELECT, CLIENT SETNAME), and the one for commands asks
+ * whether this is a master: a replica is refused. With Sentinels, they name the server before every
+ * attempt, and both links are dropped as soon as they name another one.
+ *
+ * The pause grows with each
  * failure, at random between half and all of it: at most 1 s in the first minute, then at most 5 s.
  * Why it failed is logged when it changes, not on every try.
  *
@@ -12,9 +16,11 @@
 #define CARILLON_CHANNELS_REDIS_PAIR_H
 
 #include "channels/redis_link.h"
+#include "channels/redis_sentinel.h"
 
 struct redis_pair_options {
-    struct redis_link_options link;
+    struct redis_link_options link; /* with Sentinels, its target is not used */
+    struct redis_sentinel_options sentinel;
     const char *user;     /* empty: the default user */
     const char *password; /* empty: none */
     uint32_t db;
@@ -26,6 +32,8 @@ struct redis_pair_hooks {
     /* Also when connecting failed: then was_connected is false. */
     void (*lost)(void *arg, const char *why, bool was_connected);
     void (*message)(void *arg, struct str channel, struct str payload);
+    /* Connected, and to another master than before. Comes before connected. */
+    void (*moved)(void *arg);
     void *arg;
 };
 
@@ -40,6 +48,10 @@ struct redis_pair {
     struct redis_pair_options options; /* borrowed texts */
     struct redis_pair_hooks hooks;
     struct redis_side commands, messages;
+    struct redis_sentinel *sentinel;       /* NULL: none */
+    bool is_asking;                        /* the Sentinels */
+    char master[REDIS_HOST_MAX_BYTES + 8]; /* host:port of the last one that worked; "": none */
+    struct redis_target target;            /* as the Sentinels say */
     bool is_connected;
     const char *fault;   /* of this attempt */
     const char *logged;  /* the last fault in the log */

@@ -133,3 +133,23 @@ int redis_socket_error(int fd) {
     socklen_t size_bytes = sizeof(error);
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size_bytes) < 0 ? errno : error;
 }
+
+const char *redis_socket_words(int error) {
+    switch (error) {
+    case ECONNREFUSED:
+        return "redis refuses connections";
+    case ENOENT:
+        return "the socket of redis does not exist";
+    case EACCES:
+    case EPERM:
+        return "no permission to connect to redis";
+    case EMFILE:
+    case ENFILE:
+        return "out of descriptors for redis";
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return "no route to redis";
+    default:
+        return "cannot connect to redis";
+    }
+}

@@ -46,4 +46,7 @@ int redis_socket_connect(const struct redis_addresses *addresses, uint32_t index
 /* 0 when the connection is made, else its errno. */
 int redis_socket_error(int fd);
 
+/* Why connecting failed, from an errno: a static text. */
+const char *redis_socket_words(int error);
+
 #endif

@@ -5,13 +5,12 @@
  *
  * Thread: main. It makes all workers' libwebsockets contexts, and everything the threads share.
  */
-#include "channels/broker_memory.h"
-#include "channels/broker_redis.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/base/version.h"
 #include "server/config/config.h"
+#include "server/engine.h"
 #include "server/net/health_check.h"
 #include "server/net/listener.h"
 #include "server/net/worker.h"
@@ -106,28 +105,6 @@ static bool create_workers(struct program *p) {
     return true;
 }
 
-static struct broker *create_broker(const struct server *s) {
-    const struct config *c = s->config;
-    if (strcmp(c->engine_type, "memory") == 0)
-        return broker_memory_create(s->fanout);
-    const struct broker_redis_options options = {
-        .host = c->engine_redis_host,
-        .port = c->engine_redis_port,
-        .user = c->engine_redis_user,
-        .password = c->engine_redis_password,
-        .db = c->engine_redis_db,
-        .prefix = c->engine_redis_prefix,
-        .uid = s->node.uid,
-        .connect_timeout_ms = c->engine_redis_connect_timeout_ms,
-        .io_timeout_ms = c->engine_redis_io_timeout_ms,
-        .quiet_ms = c->client_channel_position_check_delay_ms,
-    };
-    struct broker *b = broker_redis_create(&options, s->fanout);
-    if (!b)
-        log_error("cannot start error=\"no thread or descriptor for the link to Redis\"");
-    return b;
-}
-
 static bool start(struct program *p) {
     struct config *c = p->config;
     struct server *s = &p->server;
@@ -139,7 +116,7 @@ static bool start(struct program *p) {
     make_uid(s->node.uid);
     s->fanout = fanout_create(p->mailboxes, c->workers);
     s->users = users_create(p->mailboxes, c->workers);
-    s->broker = create_broker(s);
+    s->broker = engine_create(s);
     if (!s->broker)
         return false;
     s->node.sessions = p->sessions;

@@ -28,6 +28,23 @@ struct config_strings {
     size_t count;
 };
 
+/* A connection that this server opens. */
+struct config_tls {
+    bool enabled;
+    bool insecure_skip_verify;
+    /* PEM itself, whatever they were in the configuration; "" for none. Checked: they can be used.
+     */
+    char *cert_pem, *key_pem, *server_ca_pem;
+    char *server_name; /* what the certificate is for; "" for the host we connect to */
+};
+
+enum { CONFIG_SENTINELS_MAX = 16 };
+
+struct config_endpoint {
+    char *host; /* a name or an IP address */
+    uint32_t port;
+};
+
 struct config {
     uint32_t workers; /* 0 became the number of cores */
 
@@ -42,12 +59,22 @@ struct config {
     struct config_strings engine_redis_address; /* without user and password: fit for the log */
     char *engine_redis_host;                    /* from the address: a name or an IP address */
     uint32_t engine_redis_port;
+    char *engine_redis_unix_path; /* from the address, instead of host and port; or NULL */
+    struct config_tls engine_redis_tls;
     char *engine_redis_prefix;
     char *engine_redis_user;
     char *engine_redis_password;
     uint32_t engine_redis_db;
     uint32_t engine_redis_connect_timeout_ms;
     uint32_t engine_redis_io_timeout_ms;
+    struct config_strings engine_redis_sentinel_address;
+    /* From it; none: engine_redis_host is the Redis, else Sentinel names it. */
+    struct config_endpoint engine_redis_sentinels[CONFIG_SENTINELS_MAX];
+    uint32_t engine_redis_sentinel_count;
+    char *engine_redis_sentinel_master_name;
+    char *engine_redis_sentinel_user;
+    char *engine_redis_sentinel_password;
+    struct config_tls engine_redis_sentinel_tls;
 
     /* Lower case; of the patterns' characters only * (anything) and ? (one byte) are special. */
     struct config_strings client_allowed_origins;

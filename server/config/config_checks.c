@@ -5,8 +5,6 @@
  */
 #include "server/config/config_checks.h"
 
-#include "server/base/mem.h"
-
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -95,112 +93,35 @@ bool config_check_namespace(char *value, const char **allowed) {
     return strlen(value) >= 2 && has_only(str_of(value), "-_.");
 }
 
-/* ---- Redis ---- */
-
-static bool parse_u32(struct str s, uint32_t max, uint32_t *out) {
-    uint64_t n;
-    if (s.n > 10 || !str_to_u64(s, &n) || n > max)
-        return false;
-    *out = (uint32_t)n;
+bool config_check_pem(char *value, const char **allowed) {
+    (void)value;
+    *allowed = "PEM, base64 of PEM, or the path of a PEM file";
     return true;
 }
 
-/* host:port or [IPv6]:port */
-static bool parse_host_port(struct str s, struct redis_address *a) {
+bool config_check_host(char *value, const char **allowed) {
+    *allowed = "a host name, or an IP address without brackets";
+    return is_ip(value) || (*value && has_only(str_of(value), "-._"));
+}
+
+bool config_parse_host_port(struct str s, struct str *host, uint32_t *port) {
     size_t colon;
+    uint64_t n;
     if (s.n && s.p[0] == '[') {
         size_t end = str_find(s, ']');
         if (end == s.n || !has_only(str_slice(s, 1, end), ":."))
             return false;
-        a->host = str_slice(s, 1, end);
+        *host = str_slice(s, 1, end);
         colon = end + 1;
     } else {
         colon = str_find(s, ':');
-        a->host = str_slice(s, 0, colon);
-        if (!has_only(a->host, "-._"))
+        *host = str_slice(s, 0, colon);
+        if (!has_only(*host, "-._"))
             return false;
     }
-    if (a->host.n == 0 || colon >= s.n || s.p[colon] != ':')
+    if (host->n == 0 || colon >= s.n || s.p[colon] != ':' || s.n - colon > 6 ||
+        !str_to_u64(str_slice(s, colon + 1, s.n), &n) || n == 0 || n > 65535)
         return false;
-    return parse_u32(str_slice(s, colon + 1, s.n), 65535, &a->port) && a->port > 0;
-}
-
-/* user:password, or :password */
-static bool parse_credentials(struct str s, struct redis_address *a) {
-    size_t colon = str_find(s, ':');
-    if (colon == s.n)
-        return false;
-    a->user = str_slice(s, 0, colon);
-    a->password = str_slice(s, colon + 1, s.n);
-    char *user = config_percent_decode(a->user), *password = config_percent_decode(a->password);
-    bool is_good = user && password && *password;
-    if (password)
-        explicit_bzero(password, strlen(password));
-    mem_free(user);
-    mem_free(password);
-    return is_good;
-}
-
-bool config_redis_parse(struct str s, struct redis_address *out) {
-    struct redis_address a = {0};
-    if (!str_starts(s, STR("redis://"))) {
-        if (!parse_host_port(s, &a))
-            return false;
-        *out = a;
-        return true;
-    }
-    s = str_slice(s, sizeof("redis://") - 1, s.n);
-    size_t slash = str_find(s, '/');
-    struct str db = str_slice(s, slash + 1, s.n);
-    s = str_slice(s, 0, slash);
-    a.has_db = db.n > 0;
-    if (a.has_db && !parse_u32(db, 65535, &a.db))
-        return false;
-    size_t at = str_find(s, '@');
-    if (at < s.n) {
-        if (!parse_credentials(str_slice(s, 0, at), &a))
-            return false;
-        s = str_slice(s, at + 1, s.n);
-    }
-    if (!parse_host_port(s, &a))
-        return false;
-    *out = a;
+    *port = (uint32_t)n;
     return true;
-}
-
-bool config_check_redis_address(char *value, const char **allowed) {
-    struct redis_address ignored;
-    *allowed = "redis://[user:password@]host:port[/db] or host:port (no TLS, no unix socket yet; "
-               "special characters of user and password as %XX)";
-    return config_redis_parse(str_of(value), &ignored);
-}
-
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-char *config_percent_decode(struct str s) {
-    char *text = mem_strndup(s.n ? s.p : "", s.n);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        int c = (unsigned char)s.p[i];
-        if (c == '%') {
-            int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-            int low = high < 0 ? -1 : hex_digit(s.p[i + 2]);
-            c = low < 0 ? 0 : high * 16 + low;
-            i += 2;
-        }
-        if (c < 0x20 || c == 0x7f) {
-            explicit_bzero(text, s.n);
-            mem_free(text);
-            return NULL;
-        }
-        text[n++] = (char)c;
-    }
-    text[n] = '\0';
-    return text;
 }

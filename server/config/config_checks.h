@@ -21,8 +21,6 @@ bool config_check_prefix(char *value, const char **allowed);
  * sandboxed page of anybody has that origin. */
 bool config_check_origin(char *value, const char **allowed);
 
-bool config_check_redis_address(char *value, const char **allowed);
-
 /* Printable ASCII without space. */
 bool config_check_boundary(char *value, const char **allowed);
 
@@ -32,12 +30,24 @@ bool config_check_namespace(char *value, const char **allowed);
 /* True for 127.0.0.0/8, ::1 and unix:. */
 bool config_is_loopback(const char *address);
 
-/* The parts of redis://[user:password@]host:port[/db] or host:port. Slices of the address; user and
- * password are still percent-encoded. */
+/* Only letters, digits and some of "-._", or an IP address. */
+bool config_check_host(char *value, const char **allowed);
+
+/* host:port or [IPv6]:port; the host is a slice. */
+bool config_parse_host_port(struct str s, struct str *host, uint32_t *port);
+
+/* Any text: config_tls.c judges it when all options are there. */
+bool config_check_pem(char *value, const char **allowed);
+
+/* config_redis.c */
+bool config_check_redis_address(char *value, const char **allowed);
+bool config_check_sentinel_address(char *value, const char **allowed);
+
+/* The parts of an address, as slices of it; user, password and path are still percent-encoded. */
 struct redis_address {
-    struct str user, password, host;
+    struct str user, password, host, unix_path; /* either host and port or unix_path */
     uint32_t port;
-    bool has_db;
+    bool is_tls, has_db;
     uint32_t db;
 };
 

@@ -61,28 +61,6 @@ static void compute(struct config *c) {
     name_node(c);
 }
 
-/* Splits the address into its parts; the password leaves the text that may be logged. */
-static void split_redis_address(struct config *c) {
-    struct redis_address a;
-    struct buf plain = {0};
-    char **address = &c->engine_redis_address.items[0];
-    if (!config_redis_parse(str_of(*address), &a))
-        return; /* cannot be: the table's check took it */
-    c->engine_redis_host = mem_strndup(a.host.p, a.host.n);
-    c->engine_redis_port = a.port;
-    if (a.user.n)
-        replace(&c->engine_redis_user, config_percent_decode(a.user));
-    if (a.password.n)
-        replace(&c->engine_redis_password, config_percent_decode(a.password));
-    if (a.has_db)
-        c->engine_redis_db = a.db;
-    bool is_ipv6 = str_find(a.host, ':') < a.host.n;
-    buf_printf(&plain, is_ipv6 ? "redis://[%.*s]:%u" : "redis://%.*s:%u", STR_ARG(a.host), a.port);
-    explicit_bzero(*address, strlen(*address));
-    replace(address, mem_strndup(plain.p, plain.n));
-    buf_fini(&plain);
-}
-
 /* ---- checks ---- */
 
 static void check_client(struct config_loader *l) {
@@ -176,15 +154,6 @@ static void check_namespaces(struct config_loader *l) {
     }
 }
 
-static void check_redis(struct config_loader *l) {
-    struct config *c = l->config;
-    if (c->engine_redis_address.count > 1)
-        refuse(l, "engine.redis.address",
-               "names more than one server; sharding is not supported, give one");
-    else
-        split_redis_address(c);
-}
-
 void config_loader_finish(struct config_loader *l) {
     compute(l->config);
     check_client(l);
@@ -192,6 +161,6 @@ void config_loader_finish(struct config_loader *l) {
     check_prefixes(l);
     check_boundaries(l);
     check_namespaces(l);
-    check_redis(l);
+    config_loader_redis(l);
     config_loader_channels(l);
 }

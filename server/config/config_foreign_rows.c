@@ -68,11 +68,7 @@ static const struct foreign engine_rows[] = {
     {"client_name", FOREIGN_TEXT, HARMLESS, "", "links to Redis are named by the node"},
     {"force_resp2", FOREIGN_BOOL, HARMLESS, "", "RESP2 is always used"},
     {"cluster_address", FOREIGN_LIST, GUARD, "", "engine.redis.address would be used instead"},
-    {"sentinel_address", FOREIGN_LIST, GUARD, "", "engine.redis.address would be used instead"},
-    {"sentinel_user", FOREIGN_TEXT, HARMLESS, "", "Sentinel is not asked"},
-    {"sentinel_password", FOREIGN_TEXT, HARMLESS, "", "Sentinel is not asked"},
-    {"sentinel_master_name", FOREIGN_TEXT, HARMLESS, "", "Sentinel is not asked"},
-    {"sentinel_client_name", FOREIGN_TEXT, HARMLESS, "", "Sentinel is not asked"},
+    {"sentinel_client_name", FOREIGN_TEXT, HARMLESS, "", "links to Sentinel have no name"},
     {"replica_client.enabled", FOREIGN_BOOL, HARMLESS, "", "replicas are not read"},
     {"history_use_lists", FOREIGN_BOOL, HARMLESS, "", "the layout in Redis is our own"},
     {"presence_ttl", FOREIGN_DURATION, HARMLESS, "60s", "presence entries have a fixed life time"},
@@ -130,6 +126,13 @@ static const struct foreign tls_rows[] = {
     {"client_ca_pem", FOREIGN_TEXT, GUARD, "", NULL},
     {"insecure_skip_verify", FOREIGN_BOOL, HARMLESS, "", "TLS is not spoken"},
     {"server_name", FOREIGN_TEXT, HARMLESS, "", "TLS is not spoken"},
+    {.name = NULL},
+};
+
+/* Where TLS is spoken, as a client. */
+static const struct foreign tls_client_rows[] = {
+    {"client_ca_pem", FOREIGN_TEXT, GUARD, "",
+     "it is for servers; server_ca_pem says who may sign the other side's certificate"},
     {.name = NULL},
 };
 
@@ -265,7 +268,6 @@ static const struct foreign transport_rows[] = {
 };
 
 #define CONNECT_PROXY NO_PROXY " who may connect"
-#define REDIS_TLS "the link to Redis would be in clear text"
 #define SUBSCRIPTION_TOKEN "subscription tokens are not accepted yet"
 
 const struct foreign_group config_foreign_groups[] = {
@@ -276,8 +278,8 @@ const struct foreign_group config_foreign_groups[] = {
     {"http_server.tls.", tls_rows, "clients would talk in clear text", false},
     {"http_server.internal_tls.", tls_rows, "API calls would be in clear text", false},
     {"engine.redis.", engine_rows, NULL, false},
-    {"engine.redis.tls.", tls_rows, REDIS_TLS, false},
-    {"engine.redis.sentinel_tls.", tls_rows, REDIS_TLS, false},
+    {"engine.redis.tls.", tls_client_rows, NULL, false},
+    {"engine.redis.sentinel_tls.", tls_client_rows, NULL, false},
     {"client.", client_rows, NULL, false},
     {"client.token.", token_rows, NULL, false},
     {"client.subscription_token.", subscription_token_rows, SUBSCRIPTION_TOKEN, true},

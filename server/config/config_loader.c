@@ -399,5 +399,8 @@ void config_destroy(struct config *c) {
     clear_channel_options(&c->rules.without_namespace, config_channel_options + 1);
     config_options_clear(config_options, c);
     mem_free(c->engine_redis_host);
+    mem_free(c->engine_redis_unix_path);
+    for (uint32_t i = 0; i < c->engine_redis_sentinel_count; i++)
+        mem_free(c->engine_redis_sentinels[i].host);
     mem_free(c);
 }

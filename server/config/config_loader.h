@@ -82,6 +82,10 @@ void config_loader_finish(struct config_loader *l);
 /* The part of it that is about channels. config_channels.c */
 void config_loader_channels(struct config_loader *l);
 
+/* The part about Redis, and about TLS to it. config_redis.c, config_tls.c */
+void config_loader_redis(struct config_loader *l);
+void config_loader_tls(struct config_loader *l, const char *section, struct config_tls *tls);
+
 /* Who set an option last, or "default". */
 const char *config_loader_source(const struct config_loader *l, const char *option);
 

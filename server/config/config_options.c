@@ -30,6 +30,43 @@
 #define TEXT_BYTES 4096u
 #define PERSONAL "client.subscribe_to_user_personal_channel."
 #define PREFIX_BYTES 200u
+#define PEM_BYTES (64 * KIB)
+
+/* A TLS client. A value of PEM_ROW is the text of a PEM file, base64 of it, or a path. */
+#define PEM_ROW(section, field, flags_, text_)                                                     \
+    {                                                                                              \
+        section, OPTION_TEXT, AT(field), 0, PEM_BYTES, "",                                         \
+            .text = text_, .check = config_check_pem, .flags = OPTION_LINES | (flags_)             \
+    }
+#define TLS_ROWS(section, field, peer)                                                             \
+    {section ".enabled",                                                                           \
+     OPTION_BOOL,                                                                                  \
+     AT(field.enabled),                                                                            \
+     0,                                                                                            \
+     0,                                                                                            \
+     "false",                                                                                      \
+     .text = "TLS 1.2 or newer to " peer "."},                                                     \
+        PEM_ROW(section ".server_ca_pem", field.server_ca_pem, 0,                                  \
+                "Who may sign the certificate of " peer "; empty = whom the system trusts."),      \
+        PEM_ROW(section ".cert_pem", field.cert_pem, 0,                                            \
+                "Our own certificate, with those between it and its CA; empty = none."),           \
+        PEM_ROW(section ".key_pem", field.key_pem, OPTION_SECRET,                                  \
+                "The key of our own certificate."),                                                \
+        {section ".server_name",                                                                   \
+         OPTION_TEXT,                                                                              \
+         AT(field.server_name),                                                                    \
+         0,                                                                                        \
+         253,                                                                                      \
+         "",                                                                                       \
+         .text = "Host name or IP address that the certificate of " peer                           \
+                 " must be for; empty = the host we connect to.",                                  \
+         .check = config_check_host},                                                              \
+    {                                                                                              \
+        section ".insecure_skip_verify", OPTION_BOOL, AT(field.insecure_skip_verify), 0, 0,        \
+            "false",                                                                               \
+            .text = "Takes any certificate of " peer                                               \
+                    ": whoever is in between can read and change all."                             \
+    }
 
 const struct option config_options[] = {
     {"workers", OPTION_COUNT, AT(workers), 0, 64, "0",
@@ -61,9 +98,10 @@ const struct option config_options[] = {
      .words = "memory redis"},
     {"engine.redis.address", OPTION_LIST, AT(engine_redis_address), 1, 500,
      "redis://127.0.0.1:6379",
-     .text = "The Redis server: `redis://[user:password@]host:port[/db]` or `host:port`. One only: "
-             "sharding "
-             "is not supported yet. What it names wins over the options below.",
+     .text =
+         "The Redis server: `host:port`, `redis://[user:password@]host:port[/db]`, the same with "
+         "`rediss://` for TLS, or `unix://[user:password@]/path[?db=N]`. One only: sharding is "
+         "not supported. What it names wins over the options below.",
      .check = config_check_redis_address, .flags = OPTION_QUIET},
     {"engine.redis.prefix", OPTION_TEXT, AT(engine_redis_prefix), 1, 100, "centrifugo",
      .text = "Part of every key and channel in Redis; nodes with the same prefix are one server."},
@@ -77,6 +115,18 @@ const struct option config_options[] = {
      10 * MINUTE, "1s", .text = "Time to connect to Redis."},
     {"engine.redis.io_timeout", OPTION_DURATION, AT(engine_redis_io_timeout_ms), 10, 10 * MINUTE,
      "4s", .text = "Time in which Redis must answer before the link counts as broken."},
+    TLS_ROWS("engine.redis.tls", engine_redis_tls, "Redis"),
+    {"engine.redis.sentinel_address", OPTION_LIST, AT(engine_redis_sentinel_address), 1, 500, "",
+     .text = "The Redis Sentinels, which name the Redis server: `host:port` each. With them "
+             "`engine.redis.address` is not used.",
+     .check = config_check_sentinel_address},
+    {"engine.redis.sentinel_master_name", OPTION_TEXT, AT(engine_redis_sentinel_master_name), 0,
+     200, "", .text = "The name under which Sentinel watches the Redis server."},
+    {"engine.redis.sentinel_user", OPTION_TEXT, AT(engine_redis_sentinel_user), 0, 200, "",
+     .text = "User of Sentinel's ACL; empty = the default user."},
+    {"engine.redis.sentinel_password", OPTION_TEXT, AT(engine_redis_sentinel_password), 0,
+     TEXT_BYTES, "", .text = "Password for Sentinel; empty = none.", .flags = OPTION_SECRET},
+    TLS_ROWS("engine.redis.sentinel_tls", engine_redis_sentinel_tls, "Sentinel"),
 
     {"client.allowed_origins", OPTION_LIST, AT(client_allowed_origins), 1, 300, "",
      .text = "Origins of web pages that may connect, as `scheme://host[:port]`; `*` stands for "

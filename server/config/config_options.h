@@ -31,6 +31,7 @@ enum option_flag {
     OPTION_OWN = 1,    /* Centrifugo does not have it */
     OPTION_SECRET = 2, /* never printed, refused on the command line, has a ..._FILE variable */
     OPTION_QUIET = 4,  /* may hold a secret: never printed */
+    OPTION_LINES = 8,  /* a text of several lines will do */
 };
 
 /* Whether a text, or one item of a list, will do. May normalise it in place (same length). Always

@@ -160,9 +160,10 @@ static void print_fault(const struct option *o, struct str found, struct buf *wh
 
 /* ---- setting ---- */
 
-static bool is_plain_text(const char *text) {
+static bool is_plain_text(const char *text, bool may_have_lines) {
     for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+        if (((unsigned char)*text < 0x20 || *text == 0x7f) &&
+            !(may_have_lines && strchr("\r\n\t", *text)))
             return false;
     return true;
 }
@@ -190,7 +191,7 @@ static bool is_good_text(const struct option *o, char *text) {
         return find_word(o->words, (struct str){text, n}, &index);
     if (n == 0 && o->type == OPTION_TEXT)
         return may_be_empty(o);
-    return n >= o->min && n <= o->max && is_plain_text(text) &&
+    return n >= o->min && n <= o->max && is_plain_text(text, o->flags & OPTION_LINES) &&
            (!o->check || o->check(text, &allowed));
 }
 
@@ -416,6 +417,8 @@ void option_print(const void *base, const struct option *o, struct buf *out) {
         text = text_field(o, base);
         if ((o->flags & OPTION_SECRET) && *text)
             buf_add_z(out, "(secret)");
+        else if (o->flags & OPTION_LINES)
+            config_print_safe(out, str_of(text), CONFIG_SHOWN_BYTES);
         else
             buf_printf(out, "\"%s\"", text);
         return;

@@ -57,7 +57,7 @@ static void check(const struct config_loader *l) {
     assert(c->workers >= 1 && c->workers <= 64);
     assert(l->problems.count || c->engine_redis_host);
     for (size_t i = 0; i < c->engine_redis_address.count && !l->problems.count; i++)
-        assert(!strchr(c->engine_redis_address.items[i], '@'));
+        assert(c->engine_redis_unix_path || !strchr(c->engine_redis_address.items[i], '@'));
 }
 
 /* Splits text at newlines into words[from...]; ends the list. Returns how many there are. */

@@ -5,6 +5,7 @@
  */
 #include "server/config/config_checks.c"
 
+#include "server/base/mem.h"
 #include "server/config/config_options.h"
 
 #include <setjmp.h>
@@ -120,43 +121,6 @@ static void boundaries_and_namespaces_are_plain_names(void **state) {
     CHECK_ALL(config_check_namespace, namespaces);
 }
 
-static void redis_addresses_name_one_server(void **state) {
-    static const struct check_row rows[] = {
-        {"redis://127.0.0.1:6379", true, NULL},
-        {"redis://redis:6379/3", true, NULL},
-        {"redis://redis:6379/", true, NULL},
-        {"redis://user:pass@redis:6379", true, NULL},
-        {"redis://:pass@redis:6379", true, NULL},
-        {"redis://:p%40%3a%2F@redis:6379/0", true, NULL},
-        {"redis://[::1]:6379", true, NULL},
-        {"127.0.0.1:6379", true, NULL},
-        {"[::1]:6379", true, NULL},
-        {"", false, NULL},
-        {"redis", false, NULL},
-        {"redis://", false, NULL},
-        {"redis://redis", false, NULL},
-        {"redis://redis:", false, NULL},
-        {"redis://redis:0", false, NULL},
-        {"redis://redis:65536", false, NULL},
-        {"redis://redis:6379/x", false, NULL},
-        {"redis://redis:6379/65536", false, NULL},
-        {"redis://redis:6379?db=1", false, NULL},
-        {"redis://user@redis:6379", false, NULL},
-        {"redis://user:@redis:6379", false, NULL},
-        {"redis://:p%4@redis:6379", false, NULL},
-        {"redis://:p%zz@redis:6379", false, NULL},
-        {"redis://:p%00@redis:6379", false, NULL},
-        {"redis://:a@b@redis:6379", false, NULL},
-        {"redis://[::1:6379", false, NULL},
-        {"redis://:6379", false, NULL},
-        {"rediss://redis:6379", false, NULL},
-        {"unix:///run/redis.sock", false, NULL},
-        {"redis://a:1,redis://b:2", false, NULL},
-    };
-    (void)state;
-    CHECK_ALL(config_check_redis_address, rows);
-}
-
 static void only_loopback_addresses_are_loopback(void **state) {
     (void)state;
     assert_true(config_is_loopback("127.0.0.1"));
@@ -175,7 +139,6 @@ int main(void) {
         cmocka_unit_test(addresses_are_ip_or_unix),
         cmocka_unit_test(prefixes_are_plain_paths),
         cmocka_unit_test(boundaries_and_namespaces_are_plain_names),
-        cmocka_unit_test(redis_addresses_name_one_server),
         cmocka_unit_test(only_loopback_addresses_are_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

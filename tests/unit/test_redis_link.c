@@ -154,8 +154,13 @@ static void make_link(struct redis_target target) {
     const struct redis_link_hooks hooks = {
         .connected = on_connected, .message = on_message, .down = on_down};
     redis_link_destroy(hooked_link);
-    hooked_link = redis_link_create(
-        loop, &(struct redis_link_options){target, CONNECT_TIMEOUT_MS, IO_TIMEOUT_MS}, &hooks);
+    hooked_link = redis_link_create(loop,
+                                    &(struct redis_link_options){
+                                        .target = target,
+                                        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+                                        .io_timeout_ms = IO_TIMEOUT_MS,
+                                    },
+                                    &hooks);
 }
 
 static int start(void **state) {
