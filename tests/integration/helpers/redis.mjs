@@ -3,9 +3,14 @@
  *   const redis = await startRedis();                 on a free port, nothing is written to disk
  *   const [a, b] = await startNodes(redis, 2, { config });
  *   await redis.client.publish(channel, bytes)        an ioredis client
+ *   redis.address, redis.socket                       redis://127.0.0.1:port, the path of its unix socket
  *   redis.freeze(); redis.thaw();                     SIGSTOP, SIGCONT
  *   await redis.kill(); await redis.start();          SIGKILL; again on the same port, with no data
  *   await redis.stop();
+ *
+ *   await startRedis({ args: ['--replicaof', '127.0.0.1', '7000'] })   more for its command line
+ *   await startRedis({ tls: { ca, cert, key, wantsClients } })         nothing but TLS on its port
+ *   await startSentinels(master, { name, count })     Sentinels that know each other and its replicas
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +19,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { Redis } from 'ioredis';
-import { startServer, within } from './server.mjs';
+import { startServer, until, within } from './server.mjs';
 
 async function freePort() {
   const probe = net.createServer().listen(0, '127.0.0.1');
@@ -31,26 +36,51 @@ process.on('exit', () => {
     redis.abandon();
 });
 
+function tlsArguments(port, { ca, cert, key, wantsClients = false }) {
+  return ['--port', '0', '--tls-port', String(port), '--tls-ca-cert-file', ca, '--tls-cert-file', cert,
+          '--tls-key-file', key, '--tls-auth-clients', wantsClients ? 'yes' : 'no'];
+}
+
 class RedisServer {
   #child = null;
   #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'carillon-redis-'));
+  #args;
+  #tls;
 
-  constructor(port) {
+  constructor(port, { args = [], tls } = {}) {
     this.port = port;
+    this.#args = args;
+    this.#tls = tls;
+    this.socket = path.join(this.#folder, 'socket');
     this.address = `redis://127.0.0.1:${port}`;
     running.add(this);
   }
 
+  get folder() {
+    return this.#folder;
+  }
+
+  /* What redis-server is started with, and what it says when it is ready. */
+  launchWords() {
+    const listen = this.#tls ? tlsArguments(this.port, this.#tls) : ['--port', String(this.port)];
+    return [[...listen, '--bind', '127.0.0.1', '--unixsocket', this.socket, '--save', '', '--appendonly', 'no',
+             '--repl-diskless-sync-delay', '0', '--dir', this.#folder, '--daemonize', 'no', ...this.#args], /Ready to accept connections/];
+  }
+
+  connect() {
+    const how = this.#tls ? { path: this.socket } : { port: this.port, host: '127.0.0.1' };
+    return new Redis({ ...how, retryStrategy: () => 50 });
+  }
+
   async start() {
-    const child = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '',
-                                         '--appendonly', 'no', '--dir', this.#folder, '--daemonize', 'no'],
-                        { stdio: ['ignore', 'pipe', 'ignore'] });
+    const [args, ready] = this.launchWords();
+    const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#child = child;
     let text = '';
     await within(10000, new Promise((resolve, reject) => {
       child.stdout.on('data', (chunk) => {
         text += chunk;
-        if (/Ready to accept connections/.test(text))
+        if (ready.test(text))
           resolve();
       });
       child.once('error', reject);
@@ -59,7 +89,7 @@ class RedisServer {
     child.stdout.resume();
     child.unref();
     child.stdout.unref();
-    this.client ??= new Redis({ port: this.port, host: '127.0.0.1', retryStrategy: () => 50 });
+    this.client ??= this.connect();
     this.client.on('error', () => {}); /* it comes back by itself */
     return this;
   }
@@ -92,10 +122,47 @@ class RedisServer {
   }
 }
 
+/* Follows one Redis and its replicas; fails over within about two seconds. */
+class Sentinel extends RedisServer {
+  #master;
+  #name;
+
+  constructor(port, { master, name, args = '' }) {
+    super(port);
+    this.#master = master;
+    this.#name = name;
+    this.file = path.join(this.folder, 'sentinel.conf');
+    fs.writeFileSync(this.file, [
+      `port ${port}`, 'bind 127.0.0.1', `dir ${this.folder}`,
+      `sentinel monitor ${name} 127.0.0.1 ${master.port} 2`,
+      `sentinel down-after-milliseconds ${name} 1000`, `sentinel failover-timeout ${name} 3000`, args, '',
+    ].join('\n'));
+  }
+
+  launchWords() {
+    return [[this.file, '--sentinel'], /\+monitor master/];
+  }
+
+  connect() {
+    return new Redis({ port: this.port, host: '127.0.0.1', enableReadyCheck: false, retryStrategy: () => 50 });
+  }
+
+  async hasMet(others, replicas) {
+    const list = await this.client.call('SENTINEL', 'MASTER', this.#name);
+    const value = (name) => Number(list[list.indexOf(name) + 1]);
+    return value('num-other-sentinels') === others && value('num-slaves') === replicas;
+  }
+
+  /* The port of the Redis it takes for the master. */
+  async masterPort() {
+    return Number((await this.client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', this.#name))[1]);
+  }
+}
+
 /* Another process may take a port that was free a moment ago: then the next one. */
-export async function startRedis() {
+async function startOne(make) {
   for (let left = 5; ; left--) {
-    const redis = new RedisServer(await freePort());
+    const redis = make(await freePort());
     try {
       return await redis.start();
     } catch (error) {
@@ -106,9 +173,24 @@ export async function startRedis() {
   }
 }
 
+export const startRedis = (options) => startOne((port) => new RedisServer(port, options));
+
+export async function startSentinels(master, { name = 'main', count = 3, replicas = 1, args } = {}) {
+  await until(async () => (await master.client.info('replication')).match(/state=online/g)?.length === replicas,
+              'the replicas to follow', 20000);
+  const sentinels = await Promise.all(Array.from({ length: count }, () =>
+    startOne((port) => new Sentinel(port, { master, name, args }))));
+  /* They usually tell each other every two seconds, and look for replicas every ten. */
+  await Promise.all(sentinels.map(({ client }) =>
+    client.call('SENTINEL', 'DEBUG', 'info-period', '300', 'publish-period', '200')));
+  await until(async () => (await Promise.all(sentinels.map((s) => s.hasMet(count - 1, replicas)))).every(Boolean),
+              'the sentinels to meet', 20000);
+  return sentinels;
+}
+
 /* A node on this Redis; not before the two have met. */
-export async function startNode(redis, { config = {}, ...options } = {}) {
-  const engine = { type: 'redis', redis: { address: redis.address } };
+export async function startNode(redis, { config = {}, redis: more = {}, ...options } = {}) {
+  const engine = { type: 'redis', redis: { address: redis.address, ...more } };
   const node = await startServer({ config: { ...config, engine }, ...options });
   await node.waitLog(/redis is there/);
   return node;
