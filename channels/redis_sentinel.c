@@ -37,6 +37,7 @@ struct one {
     uint32_t port;
     const char *refusal; /* why it does not say; NULL: it says */
     bool has_refused;    /* it said so itself */
+    bool is_unwelcome;   /* it refuses this connection */
     const char *logged;
     uint64_t poll_at_ms, retry_at_ms;
 };
@@ -137,7 +138,7 @@ static void auth_answered(void *arg, enum redis_outcome outcome, const redisRepl
     struct one *o = arg;
     if (outcome != REDIS_ANSWERED || reply->type != REDIS_REPLY_ERROR)
         return;
-    o->has_refused = true;
+    o->is_unwelcome = true;
     redis_link_fail(o->link, redis_error_words(reply));
 }
 
@@ -156,12 +157,13 @@ static void one_down(void *arg, const char *why) {
     o->is_closed = true;
     o->has_answer = o->is_waited_for = false;
     o->refusal = why;
+    o->has_refused = o->is_unwelcome;
     o->retry_at_ms = clock_now_ms() + RETRY_MS;
     log_trouble(o, why);
 }
 
 static void open_one(struct one *o) {
-    o->is_closed = o->has_refused = false;
+    o->is_closed = o->has_refused = o->is_unwelcome = false;
     o->next_epoch = 0;
     redis_link_open(o->link);
 }
