@@ -254,13 +254,13 @@ describe('ACL', { concurrency: true }, () => {
 
 describe('Sentinel', { concurrency: true }, () => {
   /* A master, its replica and three Sentinels; all are stopped in the end. */
-  async function deploy(t, { args = [], sentinel } = {}) {
-    const master = await withRedis(t, { args });
-    const replica = await withRedis(t, { args: [...args, '--replicaof', '127.0.0.1', String(master.port)] });
-    const sentinels = await startSentinels(master, { args: sentinel });
+  async function deploy(t, options) {
+    const master = await withRedis(t, options);
+    const replica = await withRedis(t, { ...options, args: ['--replicaof', '127.0.0.1', String(master.port)] });
+    const sentinels = await startSentinels(master);
     t.after(() => stop(sentinels));
-    const options = { sentinel_address: sentinels.map(({ port }) => `127.0.0.1:${port}`), sentinel_master_name: 'main' };
-    return { master, replica, sentinels, options };
+    const sentinel_address = sentinels.map(({ port }) => `127.0.0.1:${port}`);
+    return { master, replica, sentinels, options: { sentinel_address, sentinel_master_name: 'main' } };
   }
   const start = async (options) => {
     const node = await startServer({ config: engine(options) });
@@ -326,6 +326,31 @@ describe('Sentinel', { concurrency: true }, () => {
     await workTogether(nodes);
     assert.equal(await count(nodes[0], 'redis_failovers_total'), 1);
     await stop(nodes);
+  });
+
+  test('TLS, passwords and ACL users, to Redis and to the Sentinels', LIMIT, async (t) => {
+    const { master, replica, sentinels, options } = await deploy(t, {
+      tls: { ca: authority.file, ...local }, password: 'admin-password' });
+    await Promise.all([master, replica].map(addUser));
+    await Promise.all(sentinels.map(({ client }) =>
+      client.call('ACL', 'SETUSER', 'asker', 'on', '>asker-password', '-@all', '+sentinel|master',
+                  '+sentinel|get-master-addr-by-name')));
+    const tls = { enabled: true, server_ca_pem: authority.file };
+    const all = { ...options, user: USER, password: PASSWORD, tls, sentinel_user: 'asker',
+                  sentinel_password: 'asker-password', sentinel_tls: tls };
+    const nodes = await Promise.all([1, 2].map(() => start(all)));
+    await workTogether(nodes);
+    await sentinels[0].client.call('SENTINEL', 'FAILOVER', 'main');
+    await Promise.all(nodes.map((node) => node.waitLog(/redis has a new master/, { limitMs: 20000 })));
+    await Promise.all(nodes.map((node) => ready(node)));
+    await workTogether(nodes);
+    for (const node of nodes)
+      assert.doesNotMatch(node.logs().join('\n'), /-password|pass.word/);
+    await stop(nodes);
+    await isRefused({ ...all, sentinel_password: 'wrong-password' }, /redis refuses the user name or the password/);
+    await isRefused({ ...all, sentinel_user: '', sentinel_password: '' }, /redis wants a password/);
+    await isRefused({ ...all, sentinel_tls: { enabled: true } }, /no sentinel answers/);
+    await isRefused({ ...all, tls: { enabled: true } }, /the certificate of redis is not trusted/);
   });
 
   test('sentinels come and go, Redis stays: nobody notices', LIMIT, async (t) => {

@@ -10,7 +10,9 @@
  *
  *   await startRedis({ args: ['--replicaof', '127.0.0.1', '7000'] })   more for its command line
  *   await startRedis({ tls: { ca, cert, key, wantsClients } })         nothing but TLS on its port
- *   await startSentinels(master, { name, count })     Sentinels that know each other and its replicas
+ *   await startRedis({ password })
+ *   await startSentinels(master, { name, count })     Sentinels that know each other and its replicas; they are
+ *                                                     reached as the master is: TLS, password
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,19 +40,19 @@ process.on('exit', () => {
 
 function tlsArguments(port, { ca, cert, key, wantsClients = false }) {
   return ['--port', '0', '--tls-port', String(port), '--tls-ca-cert-file', ca, '--tls-cert-file', cert,
-          '--tls-key-file', key, '--tls-auth-clients', wantsClients ? 'yes' : 'no'];
+          '--tls-key-file', key, '--tls-auth-clients', wantsClients ? 'yes' : 'no', '--tls-replication', 'yes'];
 }
 
 class RedisServer {
   #child = null;
   #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'carillon-redis-'));
   #args;
-  #tls;
 
-  constructor(port, { args = [], tls } = {}) {
+  constructor(port, { args = [], tls, password = '' } = {}) {
     this.port = port;
     this.#args = args;
-    this.#tls = tls;
+    this.tls = tls;
+    this.password = password;
     this.socket = path.join(this.#folder, 'socket');
     this.address = `redis://127.0.0.1:${port}`;
     running.add(this);
@@ -60,16 +62,23 @@ class RedisServer {
     return this.#folder;
   }
 
+  get listenArguments() {
+    const listen = this.tls ? tlsArguments(this.port, this.tls) : ['--port', String(this.port)];
+    const password = this.password ? ['--requirepass', this.password] : [];
+    return [...listen, ...password, '--bind', '127.0.0.1', '--unixsocket', this.socket];
+  }
+
   /* What redis-server is started with, and what it says when it is ready. */
   launchWords() {
-    const listen = this.#tls ? tlsArguments(this.port, this.#tls) : ['--port', String(this.port)];
-    return [[...listen, '--bind', '127.0.0.1', '--unixsocket', this.socket, '--save', '', '--appendonly', 'no',
+    const follow = this.password ? ['--masterauth', this.password] : [];
+    return [[...this.listenArguments, ...follow, '--save', '', '--appendonly', 'no',
              '--repl-diskless-sync-delay', '0', '--dir', this.#folder, '--daemonize', 'no', ...this.#args], /Ready to accept connections/];
   }
 
-  connect() {
-    const how = this.#tls ? { path: this.socket } : { port: this.port, host: '127.0.0.1' };
-    return new Redis({ ...how, retryStrategy: () => 50 });
+  /* In any case without TLS. */
+  connect(options = {}) {
+    const how = this.tls ? { path: this.socket } : { port: this.port, host: '127.0.0.1' };
+    return new Redis({ ...how, password: this.password, retryStrategy: () => 50, ...options });
   }
 
   async start() {
@@ -124,17 +133,16 @@ class RedisServer {
 
 /* Follows one Redis and its replicas; fails over within about two seconds. */
 class Sentinel extends RedisServer {
-  #master;
   #name;
 
   constructor(port, { master, name, args = '' }) {
-    super(port);
-    this.#master = master;
+    super(port, { tls: master.tls, password: master.password });
     this.#name = name;
     this.file = path.join(this.folder, 'sentinel.conf');
+    const listen = this.listenArguments.join(' ').replace(/ ?--/g, '\n').trim();
     fs.writeFileSync(this.file, [
-      `port ${port}`, 'bind 127.0.0.1', `dir ${this.folder}`,
-      `sentinel monitor ${name} 127.0.0.1 ${master.port} 2`,
+      listen, `dir ${this.folder}`, `sentinel monitor ${name} 127.0.0.1 ${master.port} 2`,
+      ...(master.password ? [`sentinel auth-pass ${name} ${master.password}`] : []),
       `sentinel down-after-milliseconds ${name} 1000`, `sentinel failover-timeout ${name} 3000`, args, '',
     ].join('\n'));
   }
@@ -144,7 +152,7 @@ class Sentinel extends RedisServer {
   }
 
   connect() {
-    return new Redis({ port: this.port, host: '127.0.0.1', enableReadyCheck: false, retryStrategy: () => 50 });
+    return super.connect({ enableReadyCheck: false });
   }
 
   async hasMet(others, replicas) {
