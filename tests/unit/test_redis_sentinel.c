@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ struct fake {
     pthread_t thread;
     pthread_mutex_t lock;
     const char *epoch, *address; /* whole replies; NULL: silence. Under the lock. */
-    bool is_over;
+    atomic_bool is_over;
 };
 
 static struct fake fakes[COUNT];
