@@ -52,7 +52,7 @@ static void both_closed(struct redis_pair *p) {
 /* After a fail-over that we followed. */
 static void note_master(struct redis_pair *p) {
     char master[sizeof(p->master)];
-    snprintf(master, sizeof(master), "%s:%u", p->target.host, p->target.port);
+    snprintf(master, sizeof(master), "%s:%u", p->host, p->port);
     if (*p->master && strcmp(p->master, master) != 0) {
         log_info("redis has a new master address=%s was=%s", master, p->master);
         p->hooks.moved(p->hooks.arg);
@@ -172,12 +172,19 @@ static void open_both(struct redis_pair *p) {
 
 /* --- Sentinel --------------------------------------------------------------------------------- */
 
+static void aim(struct redis_pair *p, const struct redis_endpoint *master) {
+    snprintf(p->host, sizeof(p->host), "%s", master->host);
+    p->port = master->port;
+    const struct redis_target target = {.host = p->host, .port = p->port};
+    redis_link_aim(p->commands.link, &target);
+    redis_link_aim(p->messages.link, &target);
+}
+
 static void found(void *arg, const struct redis_endpoint *master) {
     struct redis_pair *p = arg;
     p->is_asking = false;
-    p->target = (struct redis_target){.host = master->host, .port = master->port};
-    redis_link_aim(p->commands.link, &p->target);
-    redis_link_aim(p->messages.link, &p->target);
+    if (p->port != master->port || strcmp(p->host, master->host) != 0)
+        aim(p, master);
     open_both(p);
 }
 

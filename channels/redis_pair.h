@@ -6,11 +6,10 @@
  * whether this is a master: a replica is refused. With Sentinels, they name the server before every
  * attempt, and both links are dropped as soon as they name another one.
  *
- * The pause grows with each
- * failure, at random between half and all of it: at most 1 s in the first minute, then at most 5 s.
- * Why it failed is logged when it changes, not on every try.
+ * The pause grows with each failure, at random between half and all of it: at most 1 s in the first
+ * minute, then at most 5 s. Why it failed is logged when it changes, not on every try.
  *
- * Owns: both links. Thread: the Redis thread.
+ * Owns: both links, and those to the Sentinels. Thread: the Redis thread.
  */
 #ifndef CARILLON_CHANNELS_REDIS_PAIR_H
 #define CARILLON_CHANNELS_REDIS_PAIR_H
@@ -48,10 +47,11 @@ struct redis_pair {
     struct redis_pair_options options; /* borrowed texts */
     struct redis_pair_hooks hooks;
     struct redis_side commands, messages;
-    struct redis_sentinel *sentinel;       /* NULL: none */
-    bool is_asking;                        /* the Sentinels */
+    struct redis_sentinel *sentinel;     /* NULL: none */
+    bool is_asking;                      /* the Sentinels */
+    char host[REDIS_HOST_MAX_BYTES + 1]; /* where they say the master is */
+    uint32_t port;
     char master[REDIS_HOST_MAX_BYTES + 8]; /* host:port of the last one that worked; "": none */
-    struct redis_target target;            /* as the Sentinels say */
     bool is_connected;
     const char *fault;   /* of this attempt */
     const char *logged;  /* the last fault in the log */

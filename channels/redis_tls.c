@@ -118,8 +118,10 @@ static bool is_ip(const char *host) {
     return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
-/* An address is not sent ahead as a name (RFC 6066). */
+/* An address is not sent ahead as a name (RFC 6066). To OpenSSL an empty name means any. */
 static bool expect_host(const struct redis_tls *tls, SSL *ssl, const char *host) {
+    if (!host || !*host)
+        return false;
     bool is_name = !is_ip(host);
     if (is_name && SSL_set_tlsext_host_name(ssl, host) != 1)
         return false;

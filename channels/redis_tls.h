@@ -33,7 +33,7 @@ void redis_tls_destroy(struct redis_tls *tls);
 struct redis_tls_stream;
 
 /* Borrows the settings, and `sealed`, to which it adds what must be sent, as long as it lives. NULL
- * when the host cannot be in a certificate. */
+ * when no certificate can be for the host; NULL is such a host. */
 struct redis_tls_stream *redis_tls_open(const struct redis_tls *tls, const char *host,
                                         struct buf *sealed);
 void redis_tls_close(struct redis_tls_stream *s);

@@ -225,6 +225,12 @@ static void settings_that_cannot_be_used_make_none(void **state) {
     assert_null(redis_tls_create(&o));
     o.key_pem = "no key";
     assert_null(redis_tls_create(&o));
+
+    struct buf sealed = {0};
+    struct redis_tls *tls = redis_tls_create(&trusting);
+    assert_null(redis_tls_open(tls, "", &sealed));
+    assert_null(redis_tls_open(tls, NULL, &sealed));
+    redis_tls_destroy(tls);
 }
 
 static char pattern_at(size_t i) {
