@@ -44,8 +44,9 @@ char *pem_from_text(const char *text) {
         EVP_DecodeUpdate(c, (unsigned char *)pem, &got, (const unsigned char *)text, (int)n) >= 0 &&
         EVP_DecodeFinal(c, (unsigned char *)pem + got, &last) == 1;
     EVP_ENCODE_CTX_free(c);
-    pem[is_good ? got + last : 0] = '\0';
-    if (is_good && strlen(pem) == (size_t)(got + last) && strstr(pem, BEGIN))
+    size_t pem_bytes = is_good ? (size_t)got + (size_t)last : 0;
+    pem[pem_bytes] = '\0';
+    if (strlen(pem) == pem_bytes && strstr(pem, BEGIN))
         return pem;
     explicit_bzero(pem, n + 1);
     mem_free(pem);

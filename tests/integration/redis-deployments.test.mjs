@@ -244,6 +244,13 @@ describe('ACL', { concurrency: true }, () => {
     await stop(nodes);
   });
 
+  test('a user who may not ask for the role, nor name the links', LIMIT, async (t) => {
+    const redis = await withRedis(t);
+    await addUser(redis);
+    await redis.client.call('ACL', 'SETUSER', USER, '-role', '-client|setname');
+    await stop(await twoNodes(redis, { user: USER, password: PASSWORD }));
+  });
+
   test('a user who may not touch our keys', LIMIT, async (t) => {
     const redis = await withRedis(t);
     await addUser(redis);
@@ -310,8 +317,8 @@ describe('Sentinel', { concurrency: true }, () => {
   test('an old master that still answers is left as soon as another is named', LIMIT, async (t) => {
     const { master, replica, sentinels, options } = await deploy(t);
     const nodes = await Promise.all([1, 2].map(() => start(options)));
-    /* It cannot be told that it is a replica now. */
-    await master.client.call('ACL', 'SETUSER', 'default', '-multi', '-slaveof', '-replicaof');
+    /* It cannot be told that it is a replica now, nor to drop its clients. */
+    await master.client.call('ACL', 'SETUSER', 'default', '-multi', '-slaveof', '-replicaof', '-client|kill');
     await sentinels[0].client.call('SENTINEL', 'FAILOVER', 'main');
     const promoted = await failedOver(sentinels, replica.port);
     await Promise.all(nodes.map((node) => node.waitLog(/redis is there.*\n?/, { from: node.logs().length })));
@@ -324,6 +331,23 @@ describe('Sentinel', { concurrency: true }, () => {
     await master.client.call('ACL', 'SETUSER', 'default', '+@all');
     await until(async () => /role:slave/.test(await master.client.info('replication')), 'the old master to follow', 20000);
     await workTogether(nodes);
+    assert.equal(await count(nodes[0], 'redis_failovers_total'), 1);
+    await stop(nodes);
+  });
+
+  test('a master that is frozen, and comes back when it is none any more', LIMIT, async (t) => {
+    const { master, replica, sentinels, options } = await deploy(t);
+    const nodes = await Promise.all([1, 2].map(() => start(options)));
+    master.freeze();
+    const promoted = await failedOver(sentinels, replica.port);
+    await Promise.all(nodes.map((node) => node.waitLog(/redis has a new master/)));
+    await Promise.all(nodes.map((node) => ready(node)));
+    assert.ok(performance.now() - promoted < deadline(5000));
+    await workTogether(nodes);
+    master.thaw();
+    await until(async () => /role:slave/.test(await master.client.info('replication')), 'the old master to follow', 20000);
+    await workTogether(nodes);
+    assert.deepEqual([await linksTo(master), await linksTo(replica)], [0, 4]);
     assert.equal(await count(nodes[0], 'redis_failovers_total'), 1);
     await stop(nodes);
   });
