@@ -6,9 +6,9 @@
  * command that Redis may refuse comes before all that change something.
  *
  * A stream's entry has the offset as its id, so a range of offsets is a range of the stream. What
- * makes an epoch: the first publication; and the first one in another era, for then Redis may have
- * lost some and would give their offsets twice. Offsets go on in the new epoch, and up to its
- * beginning positions in the old one are as good.
+ * makes an epoch: the first publication or reading; and the first one in another era, for then
+ * Redis may have lost some and would give their offsets twice. Offsets go on in the new epoch, and
+ * up to its beginning positions in the old one are as good.
  *
  * Thread: any (no state).
  */
@@ -155,8 +155,11 @@ static const char *const texts[SCRIPTS] = {
     "return {how, place}\n",
 
     [SCRIPT_READ] = LUA_STREAM LUA_ERA
-    "local m = redis.call('HMGET', meta, 'e', 's', 'p', 'q', 't')\n"
-    "if not m[1] then\n"
+    "local m = redis.call('HMGET', meta, 'e', 's', 'p', 'q', 't', 'r')\n"
+    "if m[1] and m[6] ~= era() then\n"
+    "  m[1], m[3], m[4] = ARGV[4], m[1], m[2]\n"
+    "  redis.call('HSET', meta, 'e', m[1], 'p', m[3], 'q', m[4], 'r', era())\n"
+    "elseif not m[1] then\n"
     "  m = {ARGV[4], '0', false, false, '" UNBORN_MS "'}\n"
     "  redis.call('DEL', stream)\n"
     "  redis.call('HSET', meta, 'e', m[1], 's', m[2], 'r', era(), 't', m[5])\n"

@@ -249,6 +249,7 @@ static void a_node_that_stops_takes_its_members_with_it(void **state) {
     assert_int_equal(redis_server_do(&server, "HEXISTS " TEST_BASE "nodes node-1"), 0);
     assert_int_equal(redis_server_do(&server, "EXISTS " TEST_BASE "members:node-1"), 0);
     test_nodes[0].broker->ops->stop(test_nodes[0].broker);
+    assert_int_equal(redis_server_do(&server, "DEL " TEST_BASE "era"), 1);
     assert_int_equal(redis_server_do(&server, "DBSIZE"), 0);
     stop_listening(0, 0, "ghosts");
 }
