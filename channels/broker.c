@@ -27,3 +27,13 @@ void presence_reply_fini(struct presence_reply *r) {
     mem_free(r->members);
     r->members = NULL;
 }
+
+void control_reply_fini(struct control_reply *r) {
+    for (size_t i = 0; i < r->count; i++) {
+        mem_free(r->nodes[i].uid);
+        mem_free(r->nodes[i].name);
+    }
+    mem_free(r->nodes);
+    r->nodes = NULL;
+    r->count = 0;
+}

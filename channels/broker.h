@@ -91,6 +91,27 @@ struct presence_reply {
     uint32_t user_count;   /* out: distinct */
 };
 
+/* A node, as the engine knows it. */
+struct control_node {
+    char *uid;
+    char *name; /* its node.name, or empty */
+};
+
+/* A note to all nodes, taken by the engine. */
+struct control_reply {
+    struct reply reply;
+    /* out: all nodes there are, this one included; control_reply_fini() frees them */
+    struct control_node *nodes;
+    size_t count;
+};
+
+/* Where notes of other nodes go; set when an engine is created. Thread: the engine's. */
+struct control_sink {
+    void (*take)(void *arg, struct str bytes); /* borrows; it may be garbage */
+    void (*up)(void *arg); /* it can serve again; what was told before is lost */
+    void *arg;
+};
+
 enum { BROKER_COUNTERS_MAX = 16 };
 
 /* A number for the metrics. */
@@ -121,6 +142,13 @@ struct broker_ops {
     void (*history)(struct broker *b, struct str channel, struct history_reply *r);
     /* Forgets the publications; epoch and offset stay. */
     void (*history_remove)(struct broker *b, struct str channel, struct reply *r);
+    /* NULL for this and the next: there is no node but this one.
+     * Sends bytes, which it copies, to the node `to`, or to all, this one included. r, which may be
+     * NULL, says whether they were taken, and who is there; without it false means that they were
+     * not. Notes of one node reach each other node in order. */
+    bool (*control)(struct broker *b, struct str to, struct str bytes, struct control_reply *r);
+    /* Gives, as position.offset, a number above all that any node was given before. */
+    void (*next_number)(struct broker *b, struct reply *r);
     /* Frees what is over; to be called some times a second. NULL: there is nothing to do. */
     void (*tick)(struct broker *b);
     /* NULL when it can serve, else why not, for /ready (static text). */
@@ -141,6 +169,7 @@ struct broker {
 /* Free what an answer holds, not the struct. */
 void presence_reply_fini(struct presence_reply *r);
 void history_reply_fini(struct history_reply *r);
+void control_reply_fini(struct control_reply *r);
 
 /* Hands a filled reply to its mailbox; NULL is fine. For brokers. */
 void broker_answer(struct reply *r, enum broker_result result);

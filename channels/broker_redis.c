@@ -4,6 +4,7 @@
  *     subs       which channels Redis sends us      nodes     heartbeat, who is gone
  *     publisher  publications, with history or not  streams   channels with history, without holes
  *     members    of this node                       presence  reading who is there
+ *     control    notes to and from other nodes
  *
  * The broker is up when everything attached is subscribed again and a beat was answered. Before,
  * what needs Redis is refused at once.
@@ -15,6 +16,7 @@
  */
 #include "channels/broker_redis.h"
 
+#include "channels/redis_control.h"
 #include "channels/redis_inbox.h"
 #include "channels/redis_members.h"
 #include "channels/redis_nodes.h"
@@ -52,6 +54,7 @@ struct broker_redis {
     struct redis_nodes nodes;
     struct redis_members members;
     struct redis_presence presence;
+    struct redis_control control;
     struct redis_publisher publisher;
     struct redis_history history;
     struct redis_streams streams;
@@ -77,6 +80,7 @@ static void check_up(struct broker_redis *b) {
     log_info("redis is there channels=%zu members=%zu away_ms=%llu", b->subs.channels.count,
              b->members.all.count, (unsigned long long)(clock_now_ms() - b->down_since_ms));
     redis_streams_connected(&b->streams);
+    redis_control_up(&b->control);
     if (b->up_count++ > 0)
         redis_count(&b->shared.counters.reconnects);
 }
@@ -149,7 +153,7 @@ static void message(void *arg, struct str name, struct str payload) {
     struct str rest;
     if (redis_name_rest(&b->shared, name, REDIS_CHANNEL, &rest))
         take_envelope(b, rest, payload);
-    else
+    else if (!redis_control_take(&b->control, name, payload))
         redis_nodes_heard(&b->nodes, payload);
 }
 
@@ -163,31 +167,28 @@ static void publish_now(struct broker_redis *b, struct redis_call *c) {
 }
 
 static void attach_now(struct broker_redis *b, struct redis_call *c) {
-    struct reply *r = c->reply;
-    if (!atomic_load(&b->is_up)) {
-        redis_call_end(&b->inbox, c, BROKER_UNAVAILABLE);
-        return;
+    if (atomic_load(&b->is_up)) {
+        redis_subs_attach(&b->subs, redis_call_channel(c), c->reply, clock_now_ms());
+        c->reply = NULL; /* the table answers it */
     }
-    redis_subs_attach(&b->subs, redis_call_channel(c), r, clock_now_ms());
-    c->reply = NULL; /* the table answers it */
-    redis_call_end(&b->inbox, c, BROKER_OK);
+    redis_call_end(&b->inbox, c, BROKER_UNAVAILABLE);
 }
 
 /* Joins and leaves that are only announced are publications nobody waits for. */
 static void member_now(struct broker_redis *b, struct redis_call *c) {
-    if (!(c->flags & MEMBER_KEEP)) {
+    if (!(c->member.flags & MEMBER_KEEP)) {
         publish_now(b, c);
         return;
     }
     if (c->kind == CALL_JOIN)
-        redis_members_join(&b->members, msg_ref(c->msg), c->flags);
+        redis_members_join(&b->members, msg_ref(c->msg), &c->member);
     else
-        redis_members_leave(&b->members, c->msg, c->flags);
+        redis_members_leave(&b->members, c->msg, c->member.flags);
     redis_call_end(&b->inbox, c, BROKER_OK);
 }
 
 static void run_call(struct broker_redis *b, struct redis_call *c) {
-    if (!(c->flags & MEMBER_KEEP))
+    if (!(c->member.flags & MEMBER_KEEP))
         redis_members_flush(&b->members); /* calls take effect in order */
     switch (c->kind) {
     case CALL_PUBLISH:
@@ -212,6 +213,10 @@ static void run_call(struct broker_redis *b, struct redis_call *c) {
         break;
     case CALL_HISTORY_REMOVE:
         redis_streams_remove(&b->streams, c);
+        break;
+    case CALL_CONTROL:
+    case CALL_NUMBER:
+        redis_control_send(&b->control, c);
         break;
     }
 }
@@ -276,13 +281,17 @@ static void wake(void *arg) {
     redis_loop_wake(b->loop);
 }
 
-/* Takes m. Refused without Redis' thread when it is known to be of no use. */
-static bool post(struct broker_redis *b, enum redis_call_kind kind, struct msg *m,
+/* Takes m. Refused without Redis' thread when it is known to be of no use; false: r is answered. */
+static bool post(struct broker *broker, enum redis_call_kind kind, struct msg *m,
                  struct str channel, struct reply *r) {
-    if (atomic_load(&b->is_up))
-        return redis_inbox_post(&b->inbox, redis_call_create(kind, m, channel, r));
-    if (m)
-        msg_unref(m);
+    struct broker_redis *b = of(broker);
+    if (!atomic_load(&b->is_up)) {
+        if (m)
+            msg_unref(m);
+    } else if (redis_inbox_post(&b->inbox, redis_call_create(kind, m, channel, r))) {
+        return true;
+    }
+    broker_answer(r, BROKER_UNAVAILABLE);
     return false;
 }
 
@@ -298,8 +307,7 @@ static void publish(struct broker *broker, struct msg *m, const struct publish_o
 }
 
 static void attach(struct broker *b, struct str channel, struct reply *r) {
-    if (!post(of(b), CALL_ATTACH, NULL, channel, r))
-        broker_answer(r, BROKER_UNAVAILABLE);
+    post(b, CALL_ATTACH, NULL, channel, r);
 }
 
 static void detach(struct broker *b, struct str channel) {
@@ -307,24 +315,22 @@ static void detach(struct broker *b, struct str channel) {
 }
 
 static void post_member(struct broker *b, enum redis_call_kind kind, struct msg *m,
-                        unsigned flags) {
+                        const struct member_options *o) {
     struct redis_call *c = redis_call_create(kind, m, STR_NONE, NULL);
-    c->flags = flags;
+    c->member = *o;
     redis_inbox_post(&of(b)->inbox, c);
 }
 
-/* The limit on members is not kept here: the configuration refuses it with this engine. */
 static void join(struct broker *b, struct msg *m, const struct member_options *o) {
-    post_member(b, CALL_JOIN, m, o->flags);
+    post_member(b, CALL_JOIN, m, o);
 }
 
 static void leave(struct broker *b, struct msg *m, const struct member_options *o) {
-    post_member(b, CALL_LEAVE, m, o->flags);
+    post_member(b, CALL_LEAVE, m, o);
 }
 
 static void presence(struct broker *b, struct str channel, struct presence_reply *r) {
-    if (!post(of(b), CALL_PRESENCE, NULL, channel, &r->reply))
-        broker_answer(&r->reply, BROKER_UNAVAILABLE);
+    post(b, CALL_PRESENCE, NULL, channel, &r->reply);
 }
 
 static const char *trouble(struct broker *b) {
@@ -332,13 +338,20 @@ static const char *trouble(struct broker *b) {
 }
 
 static void history(struct broker *b, struct str channel, struct history_reply *r) {
-    if (!post(of(b), CALL_HISTORY, NULL, channel, &r->reply))
-        broker_answer(&r->reply, BROKER_UNAVAILABLE);
+    post(b, CALL_HISTORY, NULL, channel, &r->reply);
 }
 
 static void history_remove(struct broker *b, struct str channel, struct reply *r) {
-    if (!post(of(b), CALL_HISTORY_REMOVE, NULL, channel, r))
-        broker_answer(r, BROKER_UNAVAILABLE);
+    post(b, CALL_HISTORY_REMOVE, NULL, channel, r);
+}
+
+static bool control(struct broker *b, struct str to, struct str bytes, struct control_reply *r) {
+    struct msg *m = msg_create(&(struct msg_parts){.channel = to, .data = bytes});
+    return post(b, CALL_CONTROL, m, STR_NONE, r ? &r->reply : NULL);
+}
+
+static void next_number(struct broker *b, struct reply *r) {
+    post(b, CALL_NUMBER, NULL, STR_NONE, r);
 }
 
 static size_t counters(const struct broker *broker,
@@ -381,6 +394,9 @@ static void init_parts(struct broker_redis *b, const struct broker_redis_options
     redis_nodes_init(&b->nodes, &b->shared, commands, &hooks);
     redis_members_init(&b->members, &b->shared, commands);
     b->presence = (struct redis_presence){&b->shared, commands, &b->inbox};
+    b->control = (struct redis_control){&b->shared, commands, &b->nodes, &b->inbox, {0}};
+    if (o->sink)
+        b->control.sink = *o->sink;
     redis_history_init(&b->history, &b->shared, commands);
     b->history.fail = part_fails;
     b->history.arg = b;
@@ -420,6 +436,8 @@ static const struct broker_ops ops = {
     .presence = presence,
     .history = history,
     .history_remove = history_remove,
+    .control = control,
+    .next_number = next_number,
     .trouble = trouble,
     .counters = counters,
     .stop = stop,
@@ -440,6 +458,7 @@ struct broker *broker_redis_create(const struct broker_redis_options *o, struct 
     b->broker.ops = &ops;
     b->fanout = fanout;
     redis_shared_init(&b->shared, o->prefix, o->uid, o->beat_ms);
+    redis_shared_set_name(&b->shared, o->name);
     init_pair(b, o);
     init_parts(b, o);
     b->down_since_ms = clock_now_ms();

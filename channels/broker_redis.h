@@ -36,7 +36,9 @@ struct broker_redis_options {
     const char *sentinel_password;  /* NULL or empty: none */
     struct redis_tls *sentinel_tls; /* taken; NULL: none */
     const char *prefix;
-    const char *uid; /* of this node and this run: 1 to 64 of 0-9 a-z A-Z - _ */
+    const char *uid;  /* of this node and this run: 1 to 64 of 0-9 a-z A-Z - _ */
+    const char *name; /* of this node, for whoever reads of it; NULL or empty: none */
+    const struct control_sink *sink; /* copied; NULL: notes of other nodes are not read */
     uint32_t connect_timeout_ms;
     uint32_t io_timeout_ms; /* more than 2,500 counts as 2,500: calls have a deadline */
     uint32_t beat_ms;       /* between heartbeats; a node is gone after 10; 0: 1,000 */

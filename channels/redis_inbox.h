@@ -21,15 +21,17 @@ enum redis_call_kind {
     CALL_PRESENCE,
     CALL_HISTORY,
     CALL_HISTORY_REMOVE,
+    CALL_CONTROL, /* the message's channel is the node, its data the note */
+    CALL_NUMBER,
 };
 
 struct redis_call {
     struct redis_call *next;
     enum redis_call_kind kind;
-    unsigned flags;      /* of join and leave */
-    struct msg *msg;     /* a reference, or NULL */
-    struct reply *reply; /* NULL: nobody waits */
-    void *owner;         /* for whoever waits for Redis with it */
+    struct member_options member; /* of join and leave */
+    struct msg *msg;              /* a reference, or NULL */
+    struct reply *reply;          /* NULL: nobody waits */
+    void *owner;                  /* for whoever waits for Redis with it */
     /* Of a publication; the texts lie behind the channel: */
     struct publish_options publish;
     bool is_kept;

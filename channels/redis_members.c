@@ -20,7 +20,7 @@
 #include <string.h>
 
 /* In one call of a script: Redis does nothing else meanwhile. */
-enum { BATCH_MAX = 100, BATCH_MAX_BYTES = 256 * 1024 };
+enum { NUMBER_BYTES = 10, BATCH_MAX = 100, BATCH_MAX_BYTES = 256 * 1024 };
 enum { AGAIN_BATCHES_MAX = 4, REFUSED_PAUSE_BEATS = 10 };
 #define SCAN_COUNT "200"
 
@@ -29,6 +29,7 @@ struct member {
     struct list link;
     struct msg *msg;
     unsigned flags;
+    uint32_t max_members;
     bool was_written; /* Redis has confirmed it, so its join was announced */
     bool is_unclear;  /* its join was sent, and no answer came */
     bool is_lost;     /* Redis has lost it since, with all its data */
@@ -166,7 +167,7 @@ static const char *announce_word(const struct redis_members *m, const struct mem
 }
 
 static size_t value_bytes(const struct redis_members *m, const struct member *member) {
-    return strlen(m->shared->uid) + 2 + redis_envelope_bytes(&member->msg->parts);
+    return strlen(m->shared->uid) + 2 + redis_envelope_bytes(&member->msg->parts) + NUMBER_BYTES;
 }
 
 /* "<uid> <A or -><envelope>", see redis_shared.h. */
@@ -175,6 +176,12 @@ static struct str add_value(struct redis_members *m, const struct member *member
     buf_add_z(&m->scratch, m->shared->uid);
     buf_add_z(&m->scratch, member->flags & MEMBER_ANNOUNCE ? " A" : " -");
     redis_envelope_add(&m->scratch, &member->msg->parts);
+    return (struct str){m->scratch.p + at, m->scratch.n - at};
+}
+
+static struct str add_number(struct redis_members *m, uint32_t number) {
+    size_t at = m->scratch.n;
+    buf_add_u64(&m->scratch, number);
     return (struct str){m->scratch.p + at, m->scratch.n - at};
 }
 
@@ -207,6 +214,7 @@ static void write_batch(struct redis_members *m, struct list *from) {
         redis_args_add(&args, member->msg->parts.client);
         redis_args_add(&args, str_of(announce_word(m, member)));
         redis_args_add(&args, add_value(m, member));
+        redis_args_add(&args, add_number(m, member->max_members));
     }
     m->open_batches++;
     m->open_again_batches += b->is_again;
@@ -298,7 +306,7 @@ void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigne
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags) {
+void redis_members_join(struct redis_members *m, struct msg *msg, const struct member_options *o) {
     flush_leaves(m);
     struct str key = key_of(&m->scratch, &msg->parts);
     struct member *member = find(m, key);
@@ -313,7 +321,8 @@ void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags
         map_insert(&m->all, &member->node, (struct str){member->key, key.n});
     }
     member->msg = msg;
-    member->flags = flags;
+    member->flags = o->flags;
+    member->max_members = o->max_members;
     list_append(&m->fresh, &member->link);
 }
 

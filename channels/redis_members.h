@@ -10,6 +10,9 @@
  * that they left. What has to be announced waits a little after a reconnect, because the other
  * nodes were probably cut off too and must be listening again.
  *
+ * In a channel with a limit on announced members the scripts count, and Redis keeps the limit
+ * beside the members, for nodes that take out those of another.
+ *
  * A leave is announced by the script that takes the member out, if it was there. Who left while
  * Redis was away is found in its record; when Redis comes back without its data, this node
  * announces them itself.
@@ -48,10 +51,10 @@ void redis_members_init(struct redis_members *m, struct redis_shared *shared,
 /* After redis_members_lost(). */
 void redis_members_fini(struct redis_members *m);
 
-/* Takes msg; flags as in broker.h, with MEMBER_KEEP. */
-void redis_members_join(struct redis_members *m, struct msg *msg, unsigned flags);
+/* Takes msg; options as in broker.h, with MEMBER_KEEP. */
+void redis_members_join(struct redis_members *m, struct msg *msg, const struct member_options *o);
 
-/* Borrows msg. */
+/* Borrows msg. The limit is that of the join. */
 void redis_members_leave(struct redis_members *m, const struct msg *msg, unsigned flags);
 
 /* Sends what is waiting: before any other call, and at the end of the turn. */

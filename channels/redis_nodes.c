@@ -120,11 +120,16 @@ static void saw(struct redis_nodes *n, struct str uid, struct str text, uint64_t
     o->round = n->round;
 }
 
+bool redis_nodes_are_remembered(const struct redis_nodes *n, uint64_t now_ms) {
+    return n->forgotten_ms && now_ms - n->forgotten_ms <= (uint64_t)n->shared->beat_ms * GONE_BEATS;
+}
+
 static void look_after(struct redis_nodes *n, struct other *o, uint64_t now_ms) {
     uint64_t since_ms = o->changed_ms > n->watching_since_ms ? o->changed_ms : n->watching_since_ms;
-    if (o->is_swept)
+    bool is_there = o->round == n->round;
+    if (o->is_swept || (!is_there && redis_nodes_are_remembered(n, now_ms)))
         return;
-    if (o->round != n->round)
+    if (!is_there)
         forget(n, o);
     else if (now_ms - since_ms > (uint64_t)n->shared->beat_ms * GONE_BEATS)
         sweep(o);
@@ -186,6 +191,8 @@ static void beat_answered(void *arg, enum redis_outcome outcome, const redisRepl
         return;
     }
     n->has_beaten = n->has_written = true;
+    if (!reply->element[0]->integer && !reply->element[1]->integer)
+        n->forgotten_ms = clock_now_ms();
     if (n->refusal)
         log_info("presence is kept again");
     n->refusal = NULL;
@@ -203,6 +210,7 @@ static void beat(struct redis_nodes *n, uint64_t now_ms) {
     snprintf(number, sizeof(number), "%llu", (unsigned long long)++n->beat_number);
     redis_script_begin(n->shared, SCRIPT_BEAT, &args);
     redis_args_add(&args, str_of(number));
+    redis_args_add(&args, str_of(n->shared->name));
     n->is_beating =
         redis_link_send_args(n->link, &args, (struct redis_waiter){beat_answered, n, 1});
 }

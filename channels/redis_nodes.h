@@ -6,7 +6,8 @@
  * both work; after three missed ones both are dropped. A node whose number has not changed for 10 s
  * of our own clock, while our own links never broke, is gone: its members are taken out in small
  * batches, each of which checks in Redis that the node is still silent. So a frozen or restarted
- * Redis, or a node that was frozen itself, makes nobody leave.
+ * Redis, or a node that was frozen itself, makes nobody leave. When Redis has lost its data, nodes
+ * that were there are remembered for 10 s, until they must have come back.
  *
  * Owns: its table. Thread: the Redis thread.
  */
@@ -32,6 +33,7 @@ struct redis_nodes {
     uint64_t beat_number, heard_number;
     uint64_t beat_at_ms, heard_ms; /* next beat, last one that came back */
     uint64_t watching_since_ms;    /* from when on the silence of others counts */
+    uint64_t forgotten_ms;         /* when Redis was last found to have lost its data; 0: never */
     uint32_t round;                /* of reading the registry */
     const char *refusal;           /* why Redis does not write, as logged; NULL: it does */
     bool is_connected, is_beating; /* is_beating: a beat is under way */
@@ -51,6 +53,10 @@ void redis_nodes_tick(struct redis_nodes *n, uint64_t now_ms, bool was_stalled);
 
 /* A beat came back. */
 void redis_nodes_heard(struct redis_nodes *n, struct str payload);
+
+/* Are nodes that were in the registry probably still there, although it has lost them? Then they
+ * are the keys of n->others. */
+bool redis_nodes_are_remembered(const struct redis_nodes *n, uint64_t now_ms);
 
 /* Takes out this node's own members and its name; is_gone when done. */
 void redis_nodes_say_goodbye(struct redis_nodes *n);

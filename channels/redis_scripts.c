@@ -36,6 +36,11 @@
     "  local value = try('HGET', key, client)\n"                                                   \
     "  if not value or string.sub(value, 1, n + 1) ~= node .. ' ' then return end\n"               \
     "  if mode == 's' then mode = string.sub(value, n + 2, n + 2) == 'A' and '1' or '0' end\n"     \
+    "  local limits = base .. '" REDIS_LIMITS "'\n"                                                \
+    "  local max = tonumber(try('HGET', limits, channel) or 0) or 0\n"                             \
+    "  local count = max > 0 and try('HLEN', key) or 0\n"                                          \
+    "  if count > max then mode = '0' end\n"                                                       \
+    "  if count == 1 then try('HDEL', limits, channel) end\n"                                      \
     "  if try('HDEL', key, client) and mode == '1' then\n"                                         \
     "    try('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel,\n"                                 \
     "        'CRN1L' .. string.sub(value, n + 8))\n"                                               \
@@ -62,12 +67,17 @@
 
 static const char *const texts[SCRIPTS] = {
     [SCRIPT_JOIN] = LUA_START
-    "for i = 3, #ARGV, 4 do\n"
+    "for i = 3, #ARGV, 5 do\n"
     "  local channel, client, announce, value = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]\n"
+    "  local max = tonumber(ARGV[i + 4])\n"
     "  local key = base .. '" REDIS_PRESENCE "' .. channel\n"
     "  local is_new = try('HSET', key, client, value)\n"
     "  if is_new then try('SADD', base .. '" REDIS_MEMBERS "' .. uid, client .. ' ' .. channel) "
     "end\n"
+    "  if is_new and max > 0 then\n"
+    "    try('HSET', base .. '" REDIS_LIMITS "', channel, ARGV[i + 4])\n"
+    "    if (try('HLEN', key) or 0) > max then announce = '0' end\n"
+    "  end\n"
     "  if is_new == 1 and announce == '1' then\n"
     "    try('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel, string.sub(value, #uid + 3))\n"
     "  end\n"
@@ -87,6 +97,7 @@ static const char *const texts[SCRIPTS] = {
                               "local known = try('HGET', nodes, uid)\n"
                               "local swept = try('EXISTS', base .. '" REDIS_SWEPT "' .. uid)\n"
                               "try('HSET', nodes, uid, ARGV[3])\n"
+                              "redis.pcall('HSET', base .. '" REDIS_NAMES "', uid, ARGV[4])\n"
                               "return fault or {known and 1 or 0, swept, try('HGETALL', nodes)}\n",
 
     [SCRIPT_SWEEP] = LUA_START LUA_LEAVE
@@ -101,7 +112,10 @@ static const char *const texts[SCRIPTS] = {
     "  local at = string.find(entry, ' ', 1, true)\n"
     "  if at then leave(node, string.sub(entry, at + 1), string.sub(entry, 1, at - 1), 's') end\n"
     "end\n"
-    "if not fault and #list < max then try('HDEL', nodes, node) end\n"
+    "if not fault and #list < max then\n"
+    "  try('HDEL', nodes, node)\n"
+    "  redis.pcall('HDEL', base .. '" REDIS_NAMES "', node)\n"
+    "end\n"
     "return fault or #list\n",
 
     [SCRIPT_COUNT] =
@@ -214,6 +228,24 @@ static const char *const texts[SCRIPTS] = {
                    "      struct.pack('<I4I4I4', 2, 0, 0))\n"
                    "end\n"
                    "return 0\n",
+
+    /* Who is there is read first: a note that goes out is one whose readers are known. */
+    [SCRIPT_CONTROL] = LUA_START "local uids = try('HKEYS', base .. '" REDIS_NODES "')\n"
+                                 "if fault then return fault end\n"
+                                 "local names = redis.pcall('HGETALL', base .. '" REDIS_NAMES "')\n"
+                                 "if names.err then names = {} end\n"
+                                 "try('PUBLISH', base .. '" REDIS_CONTROL "', ARGV[3])\n"
+                                 "return fault or {uids, names}\n",
+
+    /* A clock that was set back must not make numbers come twice; what is not stored because Redis
+     * does not write is a number all the same. Lua is exact up to 2^53. */
+    [SCRIPT_NUMBER] =
+        LUA_START "local t, key = redis.call('TIME'), base .. '" REDIS_NUMBER "'\n"
+                  "local now = tonumber(t[1]) * 1000000 + tonumber(t[2])\n"
+                  "local last = tonumber(try('GET', key) or 0) or 0\n"
+                  "if now <= last and last < 9007199254740991 then now = last + 1 end\n"
+                  "try('SET', key, string.format('%.0f', now))\n"
+                  "return now\n",
 };
 
 struct str redis_script_text(enum redis_script script) {

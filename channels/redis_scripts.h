@@ -15,12 +15,14 @@
 
 /* The arguments of each, behind those of redis_script_begin(): */
 enum redis_script {
-    /* (channel, client, "1" to announce, value)*: enters members of this node. */
+    /* (channel, client, "1" to announce, value, max_members or "0")*: enters members of this node.
+     */
     SCRIPT_JOIN,
     /* (channel, client, "1" to announce, "0" not, "s" as stored)*: takes out members of this node.
      */
     SCRIPT_LEAVE,
-    /* number: says that this node lives. -> known before (1, 0), was swept (1, 0), [uid, number]*
+    /* number, name: says that this node lives. -> known before (1, 0), was swept (1, 0), [uid,
+     * number]*
      */
     SCRIPT_BEAT,
     /* other's uid, its last number, max, "1" when it is oneself: takes out up to max members of a
@@ -43,6 +45,10 @@ enum redis_script {
     SCRIPT_COMPARE,
     /* channel: forgets the publications, and tells the nodes */
     SCRIPT_REMOVE,
+    /* note: publishes it to all nodes -> [uid]*, [uid, name]* */
+    SCRIPT_CONTROL,
+    /* -> a number above all before: the time, in microseconds */
+    SCRIPT_NUMBER,
     SCRIPTS,
 };
 

@@ -27,13 +27,20 @@ void redis_shared_init(struct redis_shared *s, const char *prefix, const char *u
     buf_printf(&base, "carillon:1:%s:", prefix);
     s->base = mem_strndup(base.p, base.n);
     s->uid = mem_strndup(uid, strlen(uid));
+    s->name = mem_strndup("", 0);
     s->beat_ms = beat_ms ? beat_ms : REDIS_BEAT_MS;
     buf_fini(&base);
+}
+
+void redis_shared_set_name(struct redis_shared *s, const char *name) {
+    mem_free(s->name);
+    s->name = mem_strndup(name ? name : "", name ? strlen(name) : 0);
 }
 
 void redis_shared_fini(struct redis_shared *s) {
     mem_free(s->base);
     mem_free(s->uid);
+    mem_free(s->name);
 }
 
 struct str redis_name(const struct redis_shared *s, struct buf *b, const char *kind,

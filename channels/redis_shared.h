@@ -5,9 +5,14 @@
  *
  *     ch:<channel>        pub/sub  envelopes of a channel
  *     beat:<uid>          pub/sub  a node's heartbeat to itself
+ *     ctl                 pub/sub  notes to all nodes (cluster_envelope.h)
+ *     ctl:<uid>           pub/sub  notes to one node
  *     presence:<channel>  HASH     client -> "<uid> <A or -><envelope of the join>", A: announced
+ *     limits              HASH     channel -> join_leave_max_members, while somebody is there
+ *     number              STRING   the last number that was given to a node
  *     members:<uid>       SET      "<client> <channel>" of all members of a node
  *     nodes               HASH     uid -> number of the node's last beat
+ *     names               HASH     uid -> node.name
  *     swept:<uid>         STRING   the node's members were removed by others; expires in a day
  *     stream:<channel>    STREAM   publications, id = offset; expires with the history
  *     meta:<channel>      HASH     e epoch, s top offset, r era in which it was numbered,
@@ -30,7 +35,12 @@
 #define REDIS_BEAT "beat:"
 #define REDIS_PRESENCE "presence:"
 #define REDIS_MEMBERS "members:"
+#define REDIS_CONTROL "ctl"
+#define REDIS_CONTROL_ONE "ctl:"
+#define REDIS_LIMITS "limits"
+#define REDIS_NAMES "names"
 #define REDIS_NODES "nodes"
+#define REDIS_NUMBER "number"
 #define REDIS_SWEPT "swept:"
 #define REDIS_STREAM "stream:"
 #define REDIS_META "meta:"
@@ -42,6 +52,7 @@ enum { REDIS_UID_MAX_BYTES = 64, REDIS_BEAT_MS = 1000 };
 struct redis_shared {
     char *base; /* carillon:1:<prefix>: */
     char *uid;
+    char *name; /* node.name, or empty */
     uint32_t beat_ms;
     struct broker_redis_counters counters;
 };
@@ -49,6 +60,9 @@ struct redis_shared {
 /* beat_ms may be 0, for the usual one. */
 void redis_shared_init(struct redis_shared *s, const char *prefix, const char *uid,
                        uint32_t beat_ms);
+
+/* Copies it; NULL is empty. */
+void redis_shared_set_name(struct redis_shared *s, const char *name);
 void redis_shared_fini(struct redis_shared *s);
 
 bool redis_uid_is_valid(struct str uid);

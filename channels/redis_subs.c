@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { BATCH_MAX = 512, UNCONFIRMED_MAX = 16 * BATCH_MAX, LINGER_MS = 1000 };
+enum { OWN_CHANNELS = 3 }; /* of the node: its beats and the notes of others */
 /* Answered by a tick, so a little before the deadline. */
 enum { ATTACH_MS = BROKER_DEADLINE_MS - 300 };
 
@@ -127,7 +128,7 @@ static bool read_answer(struct redis_subs *s, const redisReply *reply, struct st
         return false;
     name = redis_text(reply->element[1]);
     *channel = STR_NONE;
-    redis_name_rest(s->shared, name, REDIS_CHANNEL, channel); /* else the beat channel */
+    redis_name_rest(s->shared, name, REDIS_CHANNEL, channel); /* else one of our own */
     return true;
 }
 
@@ -283,14 +284,24 @@ bool redis_subs_are_settled(const struct redis_subs *s) {
 
 /* --- the link --------------------------------------------------------------------------------- */
 
+static void add_own(struct redis_subs *s, struct redis_args *args, struct buf *b, const char *kind,
+                    struct str rest) {
+    redis_args_add(args, redis_name(s->shared, b, kind, rest));
+}
+
 void redis_subs_connected(struct redis_subs *s) {
+    struct str uid = str_of(s->shared->uid);
+    struct buf names[OWN_CHANNELS] = {{0}};
     struct redis_args args = {.count = 0};
     redis_args_add(&args, STR("SUBSCRIBE"));
-    redis_args_add(&args, redis_name(s->shared, &s->scratch, REDIS_BEAT, str_of(s->shared->uid)));
+    add_own(s, &args, &names[0], REDIS_BEAT, uid);
+    add_own(s, &args, &names[1], REDIS_CONTROL, STR_NONE);
+    add_own(s, &args, &names[2], REDIS_CONTROL_ONE, uid);
     s->is_connected = true;
-    s->unconfirmed_count = 1;
-    redis_link_send_args(s->link, &args, (struct redis_waiter){subscribed, s, 1});
-    buf_clear(&s->scratch);
+    s->unconfirmed_count = OWN_CHANNELS;
+    redis_link_send_args(s->link, &args, (struct redis_waiter){subscribed, s, OWN_CHANNELS});
+    for (int i = 0; i < OWN_CHANNELS; i++)
+        buf_fini(&names[i]);
 }
 
 void redis_subs_lost(struct redis_subs *s) {

@@ -42,7 +42,8 @@ void redis_subs_init(struct redis_subs *s, struct redis_shared *shared, struct r
 /* After redis_subs_lost(). */
 void redis_subs_fini(struct redis_subs *s);
 
-/* The link is open: the node's own beat channel is asked for at once, the rest follows. */
+/* The link is open: the node's own channels (beats, notes of other nodes) are asked for at once,
+ * the rest follows. */
 void redis_subs_connected(struct redis_subs *s);
 
 /* The link is closed. */
