@@ -35,6 +35,7 @@ struct cluster {
     void (*up)(void *reader);
     uint32_t next_worker; /* of the engine's thread */
     struct cluster_counters counters;
+    _Atomic uint32_t size; /* nodes, as last known */
     pthread_mutex_t lock;
     /* guarded by lock: */
     struct map calls;
@@ -71,8 +72,9 @@ bool cluster_is_alone(const struct cluster *c) {
     return !c->broker->ops->control;
 }
 
-struct broker *cluster_broker(const struct cluster *c) {
-    return c->broker;
+uint32_t cluster_size(struct cluster *c) {
+    uint32_t size = atomic_load(&c->size);
+    return size ? size : 1;
 }
 
 const struct cluster_counters *cluster_counters(const struct cluster *c) {
@@ -141,6 +143,7 @@ static void take_list(struct asked *a, const struct control_node *nodes, size_t 
     }
     a->count = kept;
     a->has_list = true;
+    atomic_store(&a->owner->size, (uint32_t)kept);
 }
 
 /* --- open questions: with the lock held ------------------------------------------------------- */

@@ -69,7 +69,9 @@ void cluster_destroy(struct cluster *c);
 /* No other node can be there. */
 bool cluster_is_alone(const struct cluster *c);
 
-struct broker *cluster_broker(const struct cluster *c);
+/* How many nodes there were when it was last asked; at least 1. */
+uint32_t cluster_size(struct cluster *c);
+
 const struct cluster_counters *cluster_counters(const struct cluster *c);
 
 /* --- asking ----------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* See users.h.
  *
- * Connections are numbered over all users, so that numbers go on rising when a user's entry went
- * and came again meanwhile.
+ * Numbers are those of all users, so that they go on rising when a user's entry went and came again
+ * meanwhile.
  *
  * Thread: any; each shard's map is guarded by that shard's lock.
  */
@@ -31,7 +31,7 @@ struct shard {
 struct users {
     struct mailbox **boxes;
     uint32_t worker_count;
-    _Atomic uint32_t joined_count;
+    _Atomic uint64_t last_number;
     struct shard shards[SHARDS];
 };
 
@@ -76,7 +76,7 @@ static struct entry *add(struct shard *s, struct str user) {
     return e;
 }
 
-struct users_place users_join(struct users *u, struct str user, uint32_t worker) {
+struct str users_join(struct users *u, struct str user, uint32_t worker) {
     uint64_t hash = map_hash(user);
     struct shard *s = shard_of(u, hash);
 
@@ -87,9 +87,13 @@ struct users_place users_join(struct users *u, struct str user, uint32_t worker)
         e = add(s, user);
     e->workers |= UINT64_C(1) << worker;
     e->connection_count++;
-    struct users_place place = {e->node.key, atomic_fetch_add(&u->joined_count, 1) + 1};
+    struct str name = e->node.key;
     pthread_mutex_unlock(&s->lock);
-    return place;
+    return name;
+}
+
+uint64_t users_next_number(struct users *u) {
+    return atomic_fetch_add(&u->last_number, 1) + 1;
 }
 
 void users_leave(struct users *u, struct str user, uint32_t worker, bool is_last_here) {

@@ -20,14 +20,9 @@ struct users;
 struct users *users_create(struct mailbox **boxes, uint32_t worker_count);
 void users_destroy(struct users *u);
 
-/* One connection of a user. */
-struct users_place {
-    struct str name; /* the user's; zero-terminated; lives until users_leave() */
-    uint32_t number; /* later ones have higher ones: see users_is_later() */
-};
-
-/* One more connection to this worker. */
-struct users_place users_join(struct users *u, struct str user, uint32_t worker);
+/* One more connection to this worker. Gives the user's name, zero-terminated; it lives until
+ * users_leave(). */
+struct str users_join(struct users *u, struct str user, uint32_t worker);
 
 /* One less; is it the user's last one to this worker? */
 void users_leave(struct users *u, struct str user, uint32_t worker, bool is_last_here);
@@ -35,10 +30,8 @@ void users_leave(struct users *u, struct str user, uint32_t worker, bool is_last
 /* The workers that have this user: a bit each. */
 uint64_t users_workers(struct users *u, struct str user);
 
-/* Did connection a come after b? Numbers begin again after 2^32 connections. */
-static inline bool users_is_later(uint32_t a, uint32_t b) {
-    return (int32_t)(a - b) > 0;
-}
+/* A number above all that it gave before. */
+uint64_t users_next_number(struct users *u);
 
 /* Connections of one user. */
 uint32_t users_connections(struct users *u, struct str user);

@@ -50,6 +50,8 @@ static struct broker *create_redis(const struct server *s) {
         .sentinel_password = c->engine_redis_sentinel_password,
         .prefix = c->engine_redis_prefix,
         .uid = s->node.uid,
+        .name = c->node_name,
+        .sink = cluster_sink(s->cluster),
         .connect_timeout_ms = c->engine_redis_connect_timeout_ms,
         .io_timeout_ms = c->engine_redis_io_timeout_ms,
         .quiet_ms = c->client_channel_position_check_delay_ms,

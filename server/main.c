@@ -14,6 +14,7 @@
 #include "server/net/health_check.h"
 #include "server/net/listener.h"
 #include "server/net/worker.h"
+#include "server/session/node_calls.h"
 #include "server/token_cli.h"
 
 #include <errno.h>
@@ -116,12 +117,17 @@ static bool start(struct program *p) {
     make_uid(s->node.uid);
     s->fanout = fanout_create(p->mailboxes, c->workers);
     s->users = users_create(p->mailboxes, c->workers);
+    s->cluster = cluster_create(s->node.uid, c->node_name, p->mailboxes, c->workers);
+    node_calls_register(s->cluster);
+    api_nodes_register(s->cluster, &s->node);
     s->broker = engine_create(s);
     if (!s->broker)
         return false;
+    cluster_set_broker(s->cluster, s->broker);
     s->node.sessions = p->sessions;
     s->node.worker_count = c->workers;
     s->node.broker = s->broker;
+    s->node.cluster = s->cluster;
     s->node.started_ms = clock_now_ms();
     for (uint32_t i = 0; i < c->workers; i++)
         worker_start(p->workers[i]);
@@ -162,6 +168,7 @@ static bool settle(struct program *p) {
 static void stop(struct program *p) {
     struct broker *broker = p->server.broker;
     broker->ops->stop(broker);
+    cluster_stop(p->server.cluster);
     for (uint32_t i = 0; i < p->config->workers; i++)
         worker_ask(p->workers[i], WORKER_STOP);
     for (uint32_t i = 0; i < p->config->workers; i++)
@@ -171,6 +178,7 @@ static void stop(struct program *p) {
     for (uint32_t i = 0; i < p->config->workers; i++)
         worker_destroy(p->workers[i]);
     broker->ops->destroy(broker);
+    cluster_destroy(p->server.cluster);
     fanout_destroy(p->server.fanout);
     users_destroy(p->server.users);
     listeners_close(&p->listeners);

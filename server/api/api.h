@@ -18,10 +18,14 @@ struct api_node {
     struct sessions **sessions; /* one per worker; only their metrics and mailboxes are read */
     uint32_t worker_count;
     struct broker *broker;
+    struct cluster *cluster;
     char uid[CLIENT_ID_BYTES + 1];
     uint64_t started_ms;
     _Atomic bool is_draining;
 };
+
+/* Sets the handlers of this layer; borrows the node. */
+void api_nodes_register(struct cluster *cluster, struct api_node *node);
 
 struct http_request {
     struct str method; /* upper case */

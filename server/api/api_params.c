@@ -5,7 +5,6 @@
 #include "server/api/handlers.h"
 
 #include <sodium.h>
-#include <string.h>
 
 bool api_is_missing(struct json_value v) {
     return v.kind == JSON_KIND_MISSING || v.kind == JSON_KIND_NULL;
@@ -106,13 +105,6 @@ bool api_channel(struct api_command *c, struct json_value v, struct buf *scratch
         break;
     }
     api_fail(c, API_UNKNOWN_CHANNEL);
-    return false;
-}
-
-bool api_is_one_node(struct api_command *c) {
-    if (strcmp(c->node->config->engine_type, "memory") == 0)
-        return true;
-    api_fail(c, API_NOT_AVAILABLE);
     return false;
 }
 

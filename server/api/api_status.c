@@ -1,15 +1,12 @@
-/* GET /health, /ready, /metrics and POST /api/info: how the node is.
+/* GET /health, /ready and /metrics: how the node is.
  *
  * Thread: the worker of the connection; counters of the other workers are read as atomics.
  */
+#include "server/api/api_figures.h"
 #include "server/api/handlers.h"
 #include "server/base/clock.h"
 #include "server/base/json_scan.h"
 #include "server/base/version.h"
-
-#include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 struct api_call *api_health(const struct api_context *x) {
     http_response_json(x->response, 200, STR("{}"));
@@ -29,31 +26,6 @@ struct api_call *api_ready(const struct api_context *x) {
     return NULL;
 }
 
-static uint64_t sum(const struct api_node *node, enum metric id) {
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < node->worker_count; i++)
-        total += metrics_get(node->sessions[i]->metrics, id);
-    return total;
-}
-
-/* Resident memory. */
-static uint64_t rss_bytes(void) {
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f && fscanf(f, "%*u %lu", &pages) != 1)
-        pages = 0;
-    if (f)
-        fclose(f);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static double cpu_s(void) {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
 /* --- /metrics --------------------------------------------------------------------------------- */
 
 static void add_head(struct buf *b, const char *name, const char *type, const char *help) {
@@ -63,7 +35,7 @@ static void add_head(struct buf *b, const char *name, const char *type, const ch
 static void add_totals(struct buf *b, const struct api_node *node) {
 #define ADD_METRIC(id, name, type, help)                                                           \
     add_head(b, name, type, help);                                                                 \
-    buf_printf(b, "carillon_%s %llu\n", name, (unsigned long long)sum(node, id));
+    buf_printf(b, "carillon_%s %llu\n", name, (unsigned long long)api_sum(node, id));
     METRICS(ADD_METRIC)
 #undef ADD_METRIC
 }
@@ -122,6 +94,15 @@ static void add_engine(struct buf *b, const struct api_node *node) {
     }
 }
 
+static void add_cluster(struct buf *b, const struct api_node *node) {
+    const struct cluster_counters *n = cluster_counters(node->cluster);
+#define ADD_COUNTER(field, name, help)                                                             \
+    add_head(b, name, "counter", help);                                                            \
+    buf_printf(b, "carillon_%s %llu\n", name, (unsigned long long)n->field);
+    CLUSTER_COUNTERS(ADD_COUNTER)
+#undef ADD_COUNTER
+}
+
 static void add_process(struct buf *b, const struct api_node *node) {
     add_head(b, "build_info", "gauge", "Version.");
     buf_add_z(b, "carillon_build_info{version=\"" CARILLON_VERSION "\"} 1\n");
@@ -129,9 +110,9 @@ static void add_process(struct buf *b, const struct api_node *node) {
     buf_printf(b, "carillon_uptime_seconds %.3f\n",
                (double)(clock_now_ms() - node->started_ms) / 1e3);
     buf_add_z(b, "# TYPE process_resident_memory_bytes gauge\n");
-    buf_printf(b, "process_resident_memory_bytes %llu\n", (unsigned long long)rss_bytes());
+    buf_printf(b, "process_resident_memory_bytes %llu\n", (unsigned long long)api_rss_bytes());
     buf_add_z(b, "# TYPE process_cpu_seconds_total counter\n");
-    buf_printf(b, "process_cpu_seconds_total %.3f\n", cpu_s());
+    buf_printf(b, "process_cpu_seconds_total %.3f\n", api_cpu_s());
 }
 
 struct api_call *api_metrics(const struct api_context *x) {
@@ -144,29 +125,7 @@ struct api_call *api_metrics(const struct api_context *x) {
     add_errors(&r->body, x->node);
     add_workers(&r->body, x->node);
     add_engine(&r->body, x->node);
+    add_cluster(&r->body, x->node);
     add_process(&r->body, x->node);
     return NULL;
-}
-
-/* --- info ------------------------------------------------------------------------------------- */
-
-void api_info(struct api_command *c, struct json_value params) {
-    const struct api_node *node = c->node;
-    struct buf *b = &c->result;
-    uint64_t clients = sum(node, METRIC_CLIENTS);
-    (void)params;
-    buf_add_z(b, "{\"nodes\":[{\"uid\":");
-    json_add_string(b, str_of(node->uid));
-    buf_add_z(b, ",\"name\":");
-    json_add_string(b, str_of(node->config->node_name));
-    buf_printf(b,
-               ",\"version\":\"" CARILLON_VERSION "\",\"num_clients\":%llu,\"num_users\":%zu,"
-               "\"num_subs\":%llu,\"num_channels\":%zu,\"uptime\":%llu,"
-               "\"process\":{\"cpu\":%.3f,\"rss\":%llu}}]}",
-               (unsigned long long)clients, users_count(c->sessions->users),
-               (unsigned long long)sum(node, METRIC_SUBSCRIPTIONS),
-               fanout_channel_count(c->sessions->fanout),
-               (unsigned long long)(clock_now_ms() - node->started_ms) / 1000, cpu_s(),
-               (unsigned long long)rss_bytes());
-    api_done(c);
 }

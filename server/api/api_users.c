@@ -1,8 +1,6 @@
 /* The methods subscribe, unsubscribe, disconnect and refresh: what a back end does to a user's
- * connections, on all workers. Answered when all have done it.
- *
- * They know the connections of this node only. With an engine that joins several nodes that would
- * be a lie, so there they are "not available".
+ * connections, on all nodes. Answered when all have done it, or with the names of those that did
+ * not.
  *
  * Thread: the worker of the connection.
  */
@@ -12,8 +10,6 @@
 #include "server/session/user_calls.h"
 
 enum {
-    WHITELIST_MAX = 1000,
-    REASON_MAX_BYTES = 123, /* of a WebSocket close frame */
     CODE_MIN = 3000,
     CODE_MAX = 4999,
 };
@@ -37,12 +33,10 @@ static void request_fini(struct request *r) {
     mem_free(r->whitelist);
 }
 
-static void call_done(void *arg, enum broker_result result) {
+static void call_done(void *arg, struct cluster_call *call) {
     struct api_command *c = arg;
-    if (result == BROKER_OK)
+    if (api_is_done_everywhere(c, call))
         api_done(c);
-    else
-        api_fail(c, API_INTERNAL);
 }
 
 /* Starts it when nothing is wrong, and lets go of the request. */
@@ -50,7 +44,7 @@ static void finish(struct api_command *c, struct request *r, const char *why) {
     if (why)
         api_refuse(c, why);
     else
-        user_call_start(c->sessions, &r->call, call_done, c);
+        user_call_everywhere(c->sessions, &r->call, call_done, c);
     request_fini(r);
 }
 
@@ -174,7 +168,7 @@ void api_subscribe(struct api_command *c, struct json_value params) {
                                               JSON_FIELD("recover_since"),
                                               JSON_FIELD("override")};
     struct request r = {.call = {.action = USER_SUBSCRIBE}};
-    if (!api_is_one_node(c) || !api_fields(c, params, f, F_SUBSCRIBE_COUNT))
+    if (!api_fields(c, params, f, F_SUBSCRIBE_COUNT))
         return;
     if (api_channel(c, f[F_CHANNEL].value, &r.channel, &r.call.channel, &r.call.options))
         finish(c, &r, read_subscribe(c, &r, f));
@@ -185,7 +179,7 @@ void api_subscribe(struct api_command *c, struct json_value params) {
 void api_unsubscribe(struct api_command *c, struct json_value params) {
     struct json_field f[] = {WHOM_FIELDS, JSON_FIELD("channel")};
     struct request r = {.call = {.action = USER_UNSUBSCRIBE}};
-    if (!api_is_one_node(c) || !api_fields(c, params, f, F_CHANNEL + 1))
+    if (!api_fields(c, params, f, F_CHANNEL + 1))
         return;
     if (api_channel(c, f[F_CHANNEL].value, &r.channel, &r.call.channel, &r.call.options))
         finish(c, &r, read_whom(&r, f));
@@ -207,11 +201,11 @@ static const char *read_whitelist(struct request *r, struct json_value list) {
         return NULL;
     if (list.kind != JSON_KIND_ARRAY)
         return why;
-    r->whitelist = mem_array(WHITELIST_MAX, sizeof(*r->whitelist));
+    r->whitelist = mem_array(USER_CALL_WHITELIST_MAX, sizeof(*r->whitelist));
     r->call.whitelist = r->whitelist;
-    buf_reserve(&r->ids, (size_t)WHITELIST_MAX * CLIENT_ID_BYTES);
+    buf_reserve(&r->ids, (size_t)USER_CALL_WHITELIST_MAX * CLIENT_ID_BYTES);
     for (size_t at = 0; json_each(list, &at, NULL, &item); count++) {
-        if (item.kind != JSON_KIND_STRING || count == WHITELIST_MAX)
+        if (item.kind != JSON_KIND_STRING || count == USER_CALL_WHITELIST_MAX)
             break;
         struct str id = json_decode(item, &scratch);
         if (id.n != CLIENT_ID_BYTES)
@@ -241,14 +235,14 @@ static const char *read_close(struct request *r, struct json_value close) {
     r->call.text = api_text(f[1].value, &r->text);
     if (!r->call.text.n) /* SDKs do not look at a code without a reason */
         r->call.text = str_of(close_reason_text(CLOSE_FORCED));
-    return r->call.text.n <= REASON_MAX_BYTES ? NULL : why;
+    return r->call.text.n <= USER_CALL_REASON_MAX ? NULL : why;
 }
 
 void api_disconnect(struct api_command *c, struct json_value params) {
     struct json_field f[F_DISCONNECT_COUNT] = {WHOM_FIELDS, JSON_FIELD("whitelist"),
                                                JSON_FIELD("disconnect")};
     struct request r = {.call = {.action = USER_DISCONNECT}};
-    if (!api_is_one_node(c) || !api_fields(c, params, f, F_DISCONNECT_COUNT))
+    if (!api_fields(c, params, f, F_DISCONNECT_COUNT))
         return;
     const char *why = read_whom(&r, f);
     if (!why)
@@ -283,7 +277,7 @@ void api_refresh(struct api_command *c, struct json_value params) {
                                             JSON_FIELD("expire_at"), JSON_FIELD("info"),
                                             JSON_FIELD("b64info")};
     struct request r = {.call = {.action = USER_REFRESH}};
-    if (!api_is_one_node(c) || !api_fields(c, params, f, F_REFRESH_COUNT))
+    if (!api_fields(c, params, f, F_REFRESH_COUNT))
         return;
     finish(c, &r, read_refresh(&r, f));
 }

@@ -23,6 +23,7 @@
 
 #include "server/api/api.h"
 #include "server/base/json_scan.h"
+#include "server/session/node_calls.h"
 
 /* Centrifugo's error codes of the server API. */
 enum api_error {
@@ -48,7 +49,7 @@ struct api_command {
     /* The answer: */
     struct buf result;    /* JSON, appended by the method; empty means {} */
     enum api_error error; /* 0: none */
-    const char *detail;   /* what is wrong with the request; static, or NULL */
+    const char *detail;   /* what is wrong; static, or in the result's bytes; or NULL */
     int status;           /* of the HTTP response; 0: what the error says */
     /* Of whoever runs it; frees it. */
     void (*done)(struct api_command *c);
@@ -119,9 +120,9 @@ bool api_position(struct json_value v, struct position *out);
 bool api_channel(struct api_command *c, struct json_value v, struct buf *scratch, struct str *name,
                  const struct channel_options **o);
 
-/* Does this node have all connections there are? False, and the command is answered, when others
- * may have some, too. */
-bool api_is_one_node(struct api_command *c);
+/* Did all nodes do it? False, and the command is answered with an error that names those that did
+ * not. */
+bool api_is_done_everywhere(struct api_command *c, const struct cluster_call *call);
 
 /* False, and the command is answered: the commands before it in this batch have used up what an
  * answer may have. */

@@ -40,10 +40,6 @@ static bool is_on(const struct scope *s, const char *name) {
     return *(const bool *)((const char *)s->o + o->offset);
 }
 
-static bool is_redis(const struct config_loader *l) {
-    return strcmp(l->config->engine_type, "redis") == 0;
-}
-
 /* ---- history ---- */
 
 #define NO_HISTORY "has no effect without history_size and history_ttl"
@@ -115,9 +111,6 @@ static void check_conflation(const struct scope *s) {
 
 static void check_joins(const struct scope *s) {
     static const char text[] = "has no effect without join_leave";
-    if (s->o->join_leave_max_members && is_redis(s->l))
-        say(s, PROBLEM, "join_leave_max_members",
-            "is not supported over Redis yet; remove it, or set engine.type to memory");
     if (s->o->join_leave)
         return;
     if (s->o->join_leave_max_members)
@@ -181,9 +174,6 @@ static void check_personal_channels(struct config_loader *l) {
         refuse(l, PERSONAL "enabled", "needs channel.user_boundary, which tells whose they are");
     if (*r->personal_namespace && !*r->namespace_boundary)
         refuse(l, PERSONAL "personal_channel_namespace", "needs channel.namespace_boundary");
-    if (is_single && is_redis(l))
-        refuse(l, PERSONAL "single_connection",
-               "is not supported over Redis yet: connections to other nodes would stay");
     if (o && is_single && !o->presence)
         refuse(l, PERSONAL "single_connection", "needs presence in the namespace of the channels");
     if (o && o->allow_subscribe_for_client && !o->allow_user_limited_channels)

@@ -41,6 +41,7 @@ bool config_check_pem(char *value, const char **allowed);
 
 /* config_redis.c */
 bool config_check_redis_address(char *value, const char **allowed);
+bool config_check_redis_prefix(char *value, const char **allowed);
 bool config_check_sentinel_address(char *value, const char **allowed);
 
 /* The parts of an address, as slices of it; user, password and path are still percent-encoded. */

@@ -108,6 +108,17 @@ bool config_redis_parse(struct str s, struct redis_address *out) {
     return is_good;
 }
 
+/* The names of one prefix must not be those of another: "a" has carillon:1:a:ch:<channel> for all
+ * channels, which would be those of a prefix "a:ch" as well. */
+bool config_check_redis_prefix(char *value, const char **allowed) {
+    *allowed = "a text without \":\", which ends the prefix in the names of keys (names of two "
+               "prefixes could be the same), and without control characters";
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
+        if (*c < 0x20 || *c == 0x7f || *c == ':')
+            return false;
+    return true;
+}
+
 bool config_check_redis_address(char *value, const char **allowed) {
     struct redis_address ignored;
     *allowed = "host:port, redis://[user:password@]host:port[/db], the same with rediss:// for "

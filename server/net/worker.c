@@ -379,6 +379,7 @@ void worker_start(struct worker *w) {
     w->sessions.fanout = w->server->fanout;
     w->sessions.users = w->server->users;
     w->sessions.broker = w->server->broker;
+    w->sessions.cluster = w->server->cluster;
     int error = pthread_create(&w->thread, NULL, run, w);
     assert(error == 0);
 }

@@ -25,6 +25,7 @@ struct server {
     struct fanout *fanout;
     struct users *users;
     struct broker *broker;
+    struct cluster *cluster;
     struct api_node node;
     struct door_limits limits;
 };

@@ -10,16 +10,7 @@
 #include "server/session/sessions.h"
 #include "server/session/worker_calls.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* What one worker found; the names lie in `names`. */
-struct found {
-    struct channel_count *items;
-    size_t count;
-    struct buf names;
-    bool has_more;
-};
 
 struct survey {
     struct worker_call call;
@@ -28,24 +19,13 @@ struct survey {
     uint32_t limit, worker_count;
     channel_survey_fn *done;
     void *arg;
-    struct found found[];
+    struct channel_counts found[];
 };
-
-static int compare_names(struct str a, struct str b) {
-    size_t n = a.n < b.n ? a.n : b.n;
-    int order = n ? memcmp(a.p, b.p, n) : 0;
-    return order ? order : (a.n > b.n) - (a.n < b.n);
-}
-
-static int compare_counts(const void *a, const void *b) {
-    return compare_names(((const struct channel_count *)a)->name,
-                         ((const struct channel_count *)b)->name);
-}
 
 /* --- a worker's list -------------------------------------------------------------------------- */
 
 static bool is_behind(const struct channel_count *a, const struct channel_count *b) {
-    return compare_counts(a, b) > 0;
+    return channel_counts_compare(a, b) > 0;
 }
 
 /* The heap has its last name at the root, which was replaced. */
@@ -69,7 +49,8 @@ static void sift_up(struct channel_count *heap, size_t at) {
     }
 }
 
-static void add_first(struct found *f, struct channel_count one, size_t limit, size_t *capacity) {
+static void add_first(struct channel_counts *f, struct channel_count one, size_t limit,
+                      size_t *capacity) {
     if (f->count < limit) {
         if (f->count == *capacity) {
             *capacity = *capacity ? *capacity * 2 : 64;
@@ -87,7 +68,7 @@ static void add_first(struct found *f, struct channel_count one, size_t limit, s
 }
 
 /* The hub's names will not wait. */
-static void copy_names(struct found *f) {
+static void copy_names(struct channel_counts *f) {
     size_t size = 1, at = 0;
     for (size_t i = 0; i < f->count; i++)
         size += f->items[i].name.n;
@@ -100,12 +81,12 @@ static void copy_names(struct found *f) {
 
 static void walk(struct worker_call *call, struct sessions *s) {
     struct survey *v = list_entry(call, struct survey, call);
-    struct found *f = &v->found[s->worker];
+    struct channel_counts *f = &v->found[s->worker];
     size_t capacity = 0;
     for (struct map_node *n = map_next(&s->hub.channels, NULL); n;
          n = map_next(&s->hub.channels, n)) {
         const struct hub_channel *hc = list_entry(n, struct hub_channel, node);
-        if (!hc->sub_count || (v->after.n && compare_names(n->key, v->after) <= 0) ||
+        if (!hc->sub_count || (v->after.n && channel_names_compare(n->key, v->after) <= 0) ||
             (v->pattern.n && !glob_matches(v->pattern, n->key)))
             continue;
         add_first(f, (struct channel_count){n->key, hc->sub_count}, v->limit, &capacity);
@@ -115,50 +96,21 @@ static void walk(struct worker_call *call, struct sessions *s) {
 
 /* --- the page --------------------------------------------------------------------------------- */
 
-/* Gives all lists as one, in order, each name once. */
-static void merge(struct survey *v, struct channel_survey *out) {
-    size_t total = 0, count = 0;
-    for (uint32_t i = 0; i < v->worker_count; i++)
-        total += v->found[i].count;
-    out->items = mem_array(total + 1, sizeof(*out->items));
-    for (uint32_t i = 0; i < v->worker_count; i++) {
-        if (v->found[i].count)
-            memcpy(out->items + count, v->found[i].items, v->found[i].count * sizeof(*out->items));
-        count += v->found[i].count;
-        out->has_more |= v->found[i].has_more;
-    }
-    qsort(out->items, total, sizeof(*out->items), compare_counts);
-    for (size_t i = 0; i < total; i++) {
-        struct channel_count *last = out->count ? &out->items[out->count - 1] : NULL;
-        if (last && str_equal(last->name, out->items[i].name))
-            last->client_count += out->items[i].client_count;
-        else
-            out->items[out->count++] = out->items[i];
-    }
-    if (out->count > v->limit) {
-        out->count = v->limit;
-        out->has_more = true;
-    }
-}
-
 static void answer(struct worker_call *call, enum broker_result result) {
     struct survey *v = list_entry(call, struct survey, call);
-    struct channel_survey survey = {0};
     if (result != BROKER_OK) { /* a late worker may still write its list */
         v->done(v->arg, result, NULL);
         return;
     }
-    merge(v, &survey);
-    v->done(v->arg, result, &survey);
-    mem_free(survey.items);
+    struct channel_counts page = channel_counts_merge(v->found, v->worker_count, v->limit);
+    v->done(v->arg, result, &page);
+    channel_counts_fini(&page);
 }
 
 static void free_survey(struct worker_call *call) {
     struct survey *v = list_entry(call, struct survey, call);
-    for (uint32_t i = 0; i < v->worker_count; i++) {
-        mem_free(v->found[i].items);
-        buf_fini(&v->found[i].names);
-    }
+    for (uint32_t i = 0; i < v->worker_count; i++)
+        channel_counts_fini(&v->found[i]);
     buf_fini(&v->texts);
     mem_free(v);
 }

@@ -1,5 +1,5 @@
-/* Which channels have how many subscribers here, counted over all workers, page by page in the
- * order of their names.
+/* Which channels have how many subscribers on this node, counted over all workers, page by page in
+ * the order of their names. channel_pages.h asks all nodes.
  *
  * Each worker gives the first names of its hub that match; these lists are merged. A page takes a
  * walk over all channels of each worker.
@@ -10,25 +10,15 @@
 #define CARILLON_SESSION_CHANNEL_SURVEY_H
 
 #include "channels/broker.h"
+#include "server/session/channel_counts.h"
 
 enum { CHANNEL_SURVEY_MAX = 10000 };
 
 struct sessions;
 
-struct channel_count {
-    struct str name;
-    uint32_t client_count;
-};
-
-struct channel_survey {
-    struct channel_count *items;
-    size_t count;
-    bool has_more; /* behind the last one */
-};
-
-/* Borrows the survey, which is NULL unless the result is BROKER_OK. */
+/* Borrows the page, which is NULL unless the result is BROKER_OK. */
 typedef void channel_survey_fn(void *arg, enum broker_result result,
-                               const struct channel_survey *survey);
+                               const struct channel_counts *page);
 
 /* pattern: see glob.h, without fault; empty: all. after: only names behind this one. limit: 1 to
  * CHANNEL_SURVEY_MAX. Copies the texts; `done` is called once. */

@@ -9,7 +9,7 @@
 #include "server/base/log.h"
 #include "server/base/mem.h"
 #include "server/session/sessions.h"
-#include "server/session/user_calls.h"
+#include "server/session/single_connection.h"
 #include "server/session/user_index.h"
 
 #include <assert.h>
@@ -282,13 +282,6 @@ static void keep_alive(struct client *c, uint64_t now_ms) {
         set_next_deadline(c);
 }
 
-/* Of its user, as the configuration wants it. */
-static bool is_the_only_one(const struct client *c) {
-    const struct config *config = c->sessions->config;
-    return c->user && config->rules.has_personal_channels &&
-           config->client_personal_channel_single_connection;
-}
-
 /* The first ping comes at a random moment of the second half of the interval, so that clients
  * which connected together are not pinged together. */
 void client_connected(struct client *c, uint32_t command_id) {
@@ -300,8 +293,7 @@ void client_connected(struct client *c, uint32_t command_id) {
     log_debug("client connected id=%.*s user=\"%s\" transport=%s", CLIENT_ID_BYTES, c->id,
               c->user ? c->user : "", c->protocol->name);
     c->protocol->event(c, &(struct event){.kind = EVENT_CONNECTED, .command_id = command_id});
-    if (is_the_only_one(c))
-        user_call_close_older(c);
+    single_connection_claim(c);
 }
 
 void client_set_expiry(struct client *c, uint64_t expires_ms) {

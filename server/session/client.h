@@ -115,6 +115,7 @@ struct client {
     bool is_admitted : 1;   /* the command that waits was within the limits */
     bool is_over_bytes : 1; /* the message in hand exceeds the limit on bytes */
     bool is_finished : 1;   /* the farewell is written */
+    bool is_claiming : 1;   /* its number was asked for */
     const struct transport_ops *transport;
     void *conn; /* NULL once the transport is gone */
     /* The rest. */
@@ -128,11 +129,11 @@ struct client {
     struct buf deferred; /* messages that wait; reading is paused */
     uint64_t opened_ms, ping_sent_ms, ping_due_ms;
     uint64_t expires_ms; /* monotonic; 0: never */
+    uint64_t number;     /* of a user who may have one connection only: single_connection.h */
     struct bucket commands, bytes, patience;
     uint32_t slot, generation; /* of its handle */
     uint32_t subscription_count;
-    uint32_t open_calls;  /* that the broker has not answered */
-    uint32_t user_number; /* see users_is_later() */
+    uint32_t open_calls; /* that the broker has not answered */
     char id[CLIENT_ID_BYTES];
 };
 

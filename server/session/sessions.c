@@ -266,6 +266,8 @@ void sessions_tick(struct sessions *s) {
     if (s->worker == 0 && s->broker->ops->tick) /* one worker is enough */
         s->broker->ops->tick(s->broker);
     worker_calls_tick(s);
+    cluster_tick(s->cluster, s->now_ms);
+    single_connection_tick(s);
     wheel_turn(&s->wheel, s->now_ms, fire, s);
     member_batches_tick(s);
 }

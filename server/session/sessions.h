@@ -21,6 +21,7 @@
 #include "server/session/client.h"
 #include "server/session/member_batch.h"
 #include "server/session/metrics.h"
+#include "server/session/single_connection.h"
 
 /* A channel with more subscribers than this on one worker is flushed behind everybody else. */
 #define SESSIONS_BULK_SUBSCRIBERS 64
@@ -51,6 +52,7 @@ struct sessions {
     struct fanout *fanout;
     struct users *users;
     struct broker *broker;
+    struct cluster *cluster;
     struct metrics *metrics;
     struct token_keys keys;
 
@@ -59,8 +61,9 @@ struct sessions {
     struct member_batches member_batches;
     struct outq_pool pool;
     struct list clients;
-    struct map user_clients;   /* of user_index.c */
-    struct list worker_calls;  /* open ones: worker_calls.h */
+    struct map user_clients;  /* of user_index.c */
+    struct list worker_calls; /* open ones: worker_calls.h */
+    struct single_connections single;
     struct list gone;          /* clients to be freed at the end of the turn */
     struct list urgent, bulk;  /* clients with something to write */
     size_t touched_count;      /* put there since the last flush was over */

@@ -8,6 +8,7 @@
 #include "server/base/mem.h"
 #include "server/session/sessions.h"
 #include "server/session/user_index.h"
+#include "server/session/user_wire.h"
 #include "server/session/worker_calls.h"
 
 #include <string.h>
@@ -47,9 +48,7 @@ static void disconnect(struct client *c, const struct user_call *q) {
     const struct str id = {c->id, CLIENT_ID_BYTES};
     if (is_listed(q, id))
         return;
-    if (q->is_older_only)
-        client_close(c, CLOSE_CONNECTION_LIMIT);
-    else if (q->code)
+    if (q->code)
         client_close_with(c, q->code, q->text);
     else
         client_close(c, CLOSE_FORCED);
@@ -72,8 +71,7 @@ static void refresh(struct client *c, const struct user_call *q) {
 static void act(struct client *c, const void *arg) {
     const struct user_call *q = arg;
     const struct str id = {c->id, CLIENT_ID_BYTES};
-    if ((q->client.n && !str_equal(q->client, id)) || q->session.n ||
-        (q->is_older_only && !users_is_later(q->number, c->user_number)))
+    if ((q->client.n && !str_equal(q->client, id)) || q->session.n)
         return;
     switch (q->action) {
     case USER_SUBSCRIBE:
@@ -119,6 +117,7 @@ static struct str keep(struct buf *texts, struct str s) {
 }
 
 static void copy_whitelist(struct posted *p, const struct user_call *q) {
+    p->q.whitelist = NULL;
     if (!q->whitelist_count)
         return;
     struct str *list = mem_array(q->whitelist_count, sizeof(*list));
@@ -158,14 +157,27 @@ void user_call_start(struct sessions *s, const struct user_call *q, user_call_do
     worker_call_start(s, &p->call, users_workers(s->users, q->user));
 }
 
-void user_call_close_older(struct client *c) {
-    struct sessions *s = c->sessions;
-    struct str user = str_of(c->user);
-    if (users_connections(s->users, user) > 1)
-        user_call_start(s,
-                        &(struct user_call){.action = USER_DISCONNECT,
-                                            .user = user,
-                                            .is_older_only = true,
-                                            .number = c->user_number},
-                        NULL, NULL);
+/* --- on all nodes ----------------------------------------------------------------------------- */
+
+void user_call_everywhere(struct sessions *s, const struct user_call *q, node_call_fn *done,
+                          void *arg) {
+    struct buf bytes = {0};
+    user_wire_add(&bytes, q);
+    node_call_start(s, NODE_USER, buf_str(&bytes), done, arg);
+    buf_fini(&bytes);
+}
+
+static void answer_asker(void *arg, enum broker_result result) {
+    cluster_answer(arg, result == BROKER_OK ? CLUSTER_DONE : CLUSTER_FAILED, STR_NONE);
+}
+
+void user_call_run(void *arg, struct cluster_request *q, void *reader) {
+    struct sessions *s = reader;
+    struct user_wire wire;
+    (void)arg;
+    if (user_wire_read(q->body, &s->config->rules, &wire))
+        user_call_start(s, &wire.call, answer_asker, q);
+    else
+        cluster_answer(q, CLUSTER_BAD_REQUEST, STR_NONE);
+    user_wire_fini(&wire);
 }

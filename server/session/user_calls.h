@@ -1,9 +1,9 @@
 /* What a back end does to all connections of a user, wherever they are: subscribe, unsubscribe,
  * disconnect, refresh.
  *
- * A call goes to the workers that have the user, is done there client by client, and is answered
- * when all have done it. "Done" means: what is published, sent or asked from then on finds it so; a
- * client may still wait for the broker, and is told in the right order.
+ * A call goes to the workers that have the user, on this node or on all, is done there client by
+ * client, and is answered when all have done it. "Done" means: what is published, sent or asked
+ * from then on finds it so; a client may still wait for the broker, and is told in the right order.
  *
  * Thread: the worker that calls; the answer comes there in a later turn.
  */
@@ -12,9 +12,15 @@
 
 #include "channels/broker.h"
 #include "channels/rules.h"
+#include "server/session/node_calls.h"
 
 struct sessions;
 struct client;
+
+enum {
+    USER_CALL_WHITELIST_MAX = 1000,
+    USER_CALL_REASON_MAX = 123, /* bytes of a WebSocket close frame */
+};
 
 enum user_action { USER_SUBSCRIBE, USER_UNSUBSCRIBE, USER_DISCONNECT, USER_REFRESH };
 
@@ -43,17 +49,19 @@ struct user_call {
     size_t whitelist_count;
     uint16_t code; /* 0: "force disconnect", and no text */
     struct str text;
-    bool is_older_only; /* only connections that came before this one: */
-    uint32_t number;
 };
 
 typedef void user_call_done_fn(void *arg, enum broker_result result);
 
-/* Copies all of q. `done` is called once, in a later turn; NULL: nobody waits. */
+/* On this node. Copies all of q. `done` is called once, in a later turn; NULL: nobody waits. */
 void user_call_start(struct sessions *s, const struct user_call *q, user_call_done_fn *done,
                      void *arg);
 
-/* This connection is to be the only one of its user: closes those that came before it. */
-void user_call_close_older(struct client *c);
+/* On all nodes, which answer without a body. Copies all of q. */
+void user_call_everywhere(struct sessions *s, const struct user_call *q, node_call_fn *done,
+                          void *arg);
+
+/* The handler of NODE_USER. */
+cluster_run_fn user_call_run;
 
 #endif

@@ -21,17 +21,16 @@ static struct entry *find(const struct sessions *s, struct str user) {
 
 void user_index_add(struct client *c, struct str user) {
     struct sessions *s = c->sessions;
-    struct users_place place = users_join(s->users, user, s->worker);
+    struct str name = users_join(s->users, user, s->worker);
     struct entry *e = find(s, user);
     assert(list_is_empty(&c->in_user));
     if (!e) {
         e = mem_zalloc(sizeof(*e));
         list_init(&e->clients);
-        map_insert(&s->user_clients, &e->node, place.name);
+        map_insert(&s->user_clients, &e->node, name);
     }
     list_append(&e->clients, &c->in_user);
-    c->user = user.n ? place.name.p : NULL;
-    c->user_number = place.number;
+    c->user = user.n ? name.p : NULL;
 }
 
 void user_index_remove(struct client *c) {

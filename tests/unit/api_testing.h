@@ -28,6 +28,8 @@ static inline void api_start(struct broker *(*create)(struct fanout *)) {
     node.sessions = node_sessions;
     node.worker_count = 1;
     node.broker = bench.broker;
+    node.cluster = bench.cluster;
+    api_nodes_register(bench.cluster, &node);
     node.started_ms = clock_now_ms();
     node.is_draining = false;
     memcpy(node.uid, "0123456789abcdef", 17);

@@ -11,6 +11,7 @@
 #define CARILLON_TESTS_SESSION_TESTING_H
 
 #include "channels/broker_memory.h"
+#include "server/session/node_calls.h"
 #include "server/session/sessions.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/fake_log.h"
@@ -44,6 +45,7 @@ static struct bench {
     struct fanout *fanout;
     struct users *users;
     struct broker *broker;
+    struct cluster *cluster;
     struct sessions sessions;
     struct list wires;
     uint32_t write_total;
@@ -188,12 +190,16 @@ static inline void bench_start(struct broker *(*create)(struct fanout *)) {
     bench.fanout = fanout_create(bench.boxes, 1);
     bench.users = users_create(bench.boxes, 1);
     bench.broker = create(bench.fanout);
+    bench.cluster = cluster_create("bench-node", "bench", bench.boxes, 1);
+    node_calls_register(bench.cluster);
+    cluster_set_broker(bench.cluster, bench.broker);
     bench.sessions = (struct sessions){
         .config = bench.config,
         .mailbox = &bench.mailbox,
         .fanout = bench.fanout,
         .users = bench.users,
         .broker = bench.broker,
+        .cluster = bench.cluster,
         .metrics = &bench.metrics,
     };
     sessions_init(&bench.sessions);
@@ -255,6 +261,7 @@ static inline void pass_until_write(struct wire *w) {
 /* Ends as a worker ends: broker first, then clients, and nothing may be left. */
 static inline void bench_stop(void) {
     bench.broker->ops->stop(bench.broker);
+    cluster_stop(bench.cluster);
     while (!list_is_empty(&bench.wires))
         wire_free(list_entry(bench.wires.next, struct wire, link));
     take_mail();
@@ -265,6 +272,7 @@ static inline void bench_stop(void) {
     assert_false(sessions_has_pending(&bench.sessions));
     sessions_fini(&bench.sessions);
     bench.broker->ops->destroy(bench.broker);
+    cluster_destroy(bench.cluster);
     fanout_destroy(bench.fanout);
     users_destroy(bench.users);
     mailbox_fini(&bench.mailbox);

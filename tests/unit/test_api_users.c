@@ -1,5 +1,5 @@
-/* The API methods on a user's connections: what they refuse, and that they pretend nothing where
- * there are other nodes. What they do is in test_user_calls.c.
+/* The API methods on a user's connections: what they refuse. What they do is in test_user_calls.c,
+ * what other nodes do in test_api_nodes.c.
  *
  * Thread: main. Owns: nothing.
  */
@@ -17,17 +17,6 @@
 static const char *const methods[] = {"/api/subscribe", "/api/unsubscribe", "/api/disconnect",
                                       "/api/refresh", "/api/channels"};
 enum { METHODS = sizeof(methods) / sizeof(methods[0]) };
-
-static void with_other_nodes_they_are_not_available(void **state) {
-    (void)state;
-    char *own = bench.config->engine_type, redis[] = "redis";
-    bench.config->engine_type = redis;
-    for (size_t i = 0; i < METHODS; i++) {
-        assert_null(post(methods[i], "{\"user\":\"ann\",\"channel\":\"news\"}"));
-        expect_response(200, "{\"error\":{\"code\":108,\"message\":\"not available\"}}");
-    }
-    bench.config->engine_type = own;
-}
 
 static void they_answer_when_it_is_done(void **state) {
     (void)state;
@@ -108,7 +97,6 @@ static void a_whitelist_is_decoded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        API_TEST(with_other_nodes_they_are_not_available),
         API_TEST(they_answer_when_it_is_done),
         API_TEST(nobody_waits_for_an_abandoned_answer),
         API_TEST(what_is_wrong_is_said),

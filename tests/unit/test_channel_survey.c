@@ -66,7 +66,7 @@ static struct {
     size_t seen_count;
 } page;
 
-static void take(void *arg, enum broker_result result, const struct channel_survey *survey) {
+static void take(void *arg, enum broker_result result, const struct channel_counts *survey) {
     assert_ptr_equal(arg, &page);
     page.answers++;
     page.result = result;

@@ -1,0 +1,33 @@
+/* See api_figures.h.
+ *
+ * Thread: any.
+ */
+#include "server/api/api_figures.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+uint64_t api_sum(const struct api_node *node, enum metric id) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < node->worker_count; i++)
+        total += metrics_get(node->sessions[i]->metrics, id);
+    return total;
+}
+
+uint64_t api_rss_bytes(void) {
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%*u %lu", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+double api_cpu_s(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}

@@ -1,0 +1,18 @@
+/* What this process counts and uses, summed over its workers.
+ *
+ * Thread: any; the counters are atomics.
+ */
+#ifndef CARILLON_API_FIGURES_H
+#define CARILLON_API_FIGURES_H
+
+#include "server/api/api.h"
+
+uint64_t api_sum(const struct api_node *node, enum metric id);
+
+/* Resident memory. */
+uint64_t api_rss_bytes(void);
+
+/* Of the process since its start. */
+double api_cpu_s(void);
+
+#endif
