@@ -377,11 +377,9 @@ static void ask_others(struct cluster *c, struct asked *a, const struct cluster_
     struct buf bytes = {0};
     if (cluster_envelope_add(&bytes, e)) {
         c->broker->ops->control(c->broker, STR_NONE, buf_str(&bytes), &a->sent);
-    } else {
-        pthread_mutex_lock(&c->lock);
-        a->is_sending = false;
-        finish(a, BROKER_UNAVAILABLE);
-        pthread_mutex_unlock(&c->lock);
+    } else { /* too large */
+        a->sent.reply.result = BROKER_UNAVAILABLE;
+        sent(&a->sent.reply);
     }
     buf_fini(&bytes);
 }
@@ -393,35 +391,39 @@ static void ask_oneself(struct cluster *c, struct mailbox *to, const struct clus
         mailbox_post_control(to, &q->control);
 }
 
-static struct asked *open_call(struct cluster *c, struct cluster_call *call, uint32_t ms) {
+/* Gives the question and its id. It is there as long as the engine owes a note about it, else until
+ * another thread gives up on it. NULL: too many are open. */
+static struct asked *open_call(struct cluster *c, struct cluster_call *call, uint32_t ms,
+                               uint64_t *id) {
     struct asked *a = NULL;
-    struct control_node self = {c->uid, c->name};
+    const struct control_node self = {c->uid, c->name};
     pthread_mutex_lock(&c->lock);
-    if (!c->is_stopped && c->calls.count < CALLS_MAX)
+    if (!c->is_stopped && c->calls.count < CALLS_MAX) {
         a = make_asked(c, call, ms);
-    if (a && cluster_is_alone(c))
-        take_list(a, &self, 1);
-    else if (a)
-        a->is_sending = true;
+        *id = a->id;
+        a->sent.reply = (struct reply){.to = call->reply.to, .done = sent};
+        a->is_sending = !cluster_is_alone(c);
+        if (!a->is_sending)
+            take_list(a, &self, 1);
+    }
     pthread_mutex_unlock(&c->lock);
     return a;
 }
 
 void cluster_ask(struct cluster *c, struct cluster_call *call, uint8_t op, struct str body,
                  uint32_t ms) {
+    struct cluster_envelope e = {
+        .kind = CLUSTER_ASKS, .op = op, .from = str_of(c->uid), .body = body};
     struct mailbox *to = call->reply.to;
-    struct asked *a = open_call(c, call, ms);
     call->nodes = NULL;
     call->count = 0;
+    struct asked *a = open_call(c, call, ms, &e.id);
     if (!a) {
         count(&c->counters.refused, 1);
         broker_answer(&call->reply, BROKER_UNAVAILABLE);
         return;
     }
-    const struct cluster_envelope e = {
-        .kind = CLUSTER_ASKS, .op = op, .id = a->id, .from = str_of(c->uid), .body = body};
     count(&c->counters.asked, 1);
-    a->sent.reply = (struct reply){.to = to, .done = sent};
     if (cluster_is_alone(c))
         ask_oneself(c, to, &e);
     else
