@@ -195,6 +195,37 @@ static void a_join_and_a_leave_say_who(void **state) {
     stop_listening(LAST_NODE, 0, "who");
 }
 
+static void above_its_limit_a_channel_announces_no_joins_and_leaves(void **state) {
+    (void)state;
+    listen_on(0, 0, "few");
+    join_limited(0, "few", "c1", 2);
+    expect_counts(0, "few", 1, 1);
+    join_limited(LAST_NODE, "few", "c2", 2);
+    expect_counts(LAST_NODE, "few", 2, 1);
+    join_limited(0, "few", "c3", 2);
+    join_limited(0, "few", "c3", 2); /* once more: nothing changes */
+    join_limited(0, "free", "c1", 0);
+    expect_counts(0, "few", 3, 1);
+    leave_limited(0, "few", "c3", 2);
+    leave_limited(0, "few", "c3", 2);
+    expect_counts(0, "few", 2, 1);
+    leave_limited(LAST_NODE, "few", "c2", 2);
+    expect_counts(LAST_NODE, "few", 1, 1);
+    join_limited(0, "few", "c4", 2);
+    leave_limited(0, "few", "c4", 2);
+    leave_limited(0, "few", "c1", 2);
+    leave_limited(0, "free", "c1", 0);
+    static const struct {
+        enum msg_kind kind;
+        const char *client;
+    } heard[] = {{MSG_JOIN, "c1"}, {MSG_JOIN, "c2"},  {MSG_LEAVE, "c2"},
+                 {MSG_JOIN, "c4"}, {MSG_LEAVE, "c4"}, {MSG_LEAVE, "c1"}};
+    for (size_t i = 0; i < sizeof(heard) / sizeof(heard[0]); i++)
+        expect_msg(0, 0, heard[i].kind, heard[i].client);
+    expect_counts(0, "few", 0, 0);
+    stop_listening(0, 0, "few");
+}
+
 static void presence_tells_members_of_all_nodes(void **state) {
     (void)state;
     struct broker *b = test_nodes[0].broker;
@@ -280,6 +311,7 @@ static void after_stop_calls_answer_unavailable(void **state) {
         cmocka_unit_test(when_one_worker_detaches_the_other_goes_on),                              \
         cmocka_unit_test(joins_and_leaves_are_announced_once_and_only_when_something_changed),     \
         cmocka_unit_test(a_join_and_a_leave_say_who),                                              \
+        cmocka_unit_test(above_its_limit_a_channel_announces_no_joins_and_leaves),                 \
         cmocka_unit_test(presence_tells_members_of_all_nodes),                                     \
         cmocka_unit_test(calls_for_a_channel_take_effect_in_order),                                \
         cmocka_unit_test(after_stop_calls_answer_unavailable)

@@ -276,6 +276,21 @@ static inline void leave_as(uint32_t node, const char *channel, const char *clie
                   &(struct member_options){flags, 0});
 }
 
+/* The same, announced only while there are at most so many. */
+static inline void join_limited(uint32_t node, const char *channel, const char *client,
+                                uint32_t max_members) {
+    struct broker *b = test_nodes[node].broker;
+    b->ops->join(b, member_msg(channel, client, "u", MSG_JOIN),
+                 &(struct member_options){KEEP_ANNOUNCE, max_members});
+}
+
+static inline void leave_limited(uint32_t node, const char *channel, const char *client,
+                                 uint32_t max_members) {
+    struct broker *b = test_nodes[node].broker;
+    b->ops->leave(b, member_msg(channel, client, "u", MSG_LEAVE),
+                  &(struct member_options){KEEP_ANNOUNCE, max_members});
+}
+
 static inline void expect_counts(uint32_t node, const char *channel, uint32_t clients,
                                  uint32_t users) {
     struct broker *b = test_nodes[node].broker;

@@ -42,6 +42,8 @@ static const char *broker_user, *broker_password;
 static uint32_t broker_io_ms, broker_beat_ms; /* 0: IO_MS, BEAT_MS */
 static uint32_t broker_quiet_ms;
 static uint32_t broker_db;
+static const char *broker_name;
+static const struct control_sink *broker_sink;
 static const char *uid_stem = "node";
 
 static inline struct broker *create_broker(struct fanout *f, const char *uid) {
@@ -52,6 +54,8 @@ static inline struct broker *create_broker(struct fanout *f, const char *uid) {
                                        .db = broker_db,
                                        .prefix = "test",
                                        .uid = uid,
+                                       .name = broker_name,
+                                       .sink = broker_sink,
                                        .connect_timeout_ms = 1000,
                                        .io_timeout_ms = broker_io_ms ? broker_io_ms : IO_MS,
                                        .beat_ms = broker_beat_ms ? broker_beat_ms : BEAT_MS,

@@ -335,8 +335,31 @@ static void who_left_meanwhile_is_taken_out_when_redis_writes_again(void **state
     stop_listening(1, 0, "room");
 }
 
+/* Who takes them out does not know the limit of the node they were on: Redis does. */
+static void members_of_a_node_that_goes_leave_within_the_limit(void **state) {
+    (void)state;
+    listen_on(0, 0, "few");
+    for (int i = 0; i < 4; i++)
+        join_limited(1, "few", (const char *const[]){"c1", "c2", "c3", "c4"}[i], 2);
+    expect_counts(1, "few", 4, 1);
+    for (int i = 0; i < 2; i++)
+        msg_unref(next_msg(0, 0));
+    assert_int_equal(redis_server_do(&server, "HLEN " TEST_BASE "limits"), 1);
+    stop_node(1);
+    node_count = 1;
+    for (int i = 0; i < 2; i++) {
+        struct msg *m = next_msg(0, 0);
+        assert_int_equal(m->parts.kind, MSG_LEAVE);
+        msg_unref(m);
+    }
+    expect_silence("few");
+    assert_int_equal(redis_server_do(&server, "EXISTS " TEST_BASE "limits"), 0);
+    stop_listening(0, 0, "few");
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
+        REDIS_TEST(members_of_a_node_that_goes_leave_within_the_limit, 2),
         REDIS_TEST(members_of_a_silent_node_leave_once_and_come_back_with_it, 2),
         REDIS_TEST(a_redis_that_forgot_everything_makes_nobody_leave, 2),
         REDIS_TEST(what_changed_while_redis_was_away_is_made_good, 2),
