@@ -285,12 +285,11 @@ static void wake(void *arg) {
 static bool post(struct broker *broker, enum redis_call_kind kind, struct msg *m,
                  struct str channel, struct reply *r) {
     struct broker_redis *b = of(broker);
-    if (!atomic_load(&b->is_up)) {
-        if (m)
-            msg_unref(m);
-    } else if (redis_inbox_post(&b->inbox, redis_call_create(kind, m, channel, r))) {
+    bool is_up = atomic_load(&b->is_up);
+    if (is_up && redis_inbox_post(&b->inbox, redis_call_create(kind, m, channel, r)))
         return true;
-    }
+    if (!is_up && m)
+        msg_unref(m);
     broker_answer(r, BROKER_UNAVAILABLE);
     return false;
 }
@@ -394,9 +393,7 @@ static void init_parts(struct broker_redis *b, const struct broker_redis_options
     redis_nodes_init(&b->nodes, &b->shared, commands, &hooks);
     redis_members_init(&b->members, &b->shared, commands);
     b->presence = (struct redis_presence){&b->shared, commands, &b->inbox};
-    b->control = (struct redis_control){&b->shared, commands, &b->nodes, &b->inbox, {0}};
-    if (o->sink)
-        b->control.sink = *o->sink;
+    b->control = (struct redis_control){&b->shared, commands, &b->nodes, &b->inbox, o->sink};
     redis_history_init(&b->history, &b->shared, commands);
     b->history.fail = part_fails;
     b->history.arg = b;

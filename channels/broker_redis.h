@@ -38,7 +38,7 @@ struct broker_redis_options {
     const char *prefix;
     const char *uid;  /* of this node and this run: 1 to 64 of 0-9 a-z A-Z - _ */
     const char *name; /* of this node, for whoever reads of it; NULL or empty: none */
-    const struct control_sink *sink; /* copied; NULL: notes of other nodes are not read */
+    const struct control_sink *sink; /* borrowed until destroy; NULL: notes are not read */
     uint32_t connect_timeout_ms;
     uint32_t io_timeout_ms; /* more than 2,500 counts as 2,500: calls have a deadline */
     uint32_t beat_ms;       /* between heartbeats; a node is gone after 10; 0: 1,000 */
@@ -73,8 +73,8 @@ struct broker_redis_counters {
 };
 #undef BROKER_REDIS_FIELD
 
-/* Copies the options, borrows the fanout, which must outlive the broker. Connects in the
- * background; NULL only when the process cannot have a thread or a descriptor for it. */
+/* Copies the options but for the sink, borrows the fanout, which must outlive the broker. Connects
+ * in the background; NULL only when the process cannot have a thread or a descriptor for it. */
 struct broker *broker_redis_create(const struct broker_redis_options *options,
                                    struct fanout *fanout);
 

@@ -154,12 +154,12 @@ bool redis_control_take(const struct redis_control *c, struct str name, struct s
     struct str rest;
     if (!redis_name_rest(c->shared, name, REDIS_CONTROL, &rest))
         return false;
-    if (c->sink.take)
-        c->sink.take(c->sink.arg, payload);
+    if (c->sink)
+        c->sink->take(c->sink->arg, payload);
     return true;
 }
 
 void redis_control_up(const struct redis_control *c) {
-    if (c->sink.up)
-        c->sink.up(c->sink.arg);
+    if (c->sink)
+        c->sink->up(c->sink->arg);
 }

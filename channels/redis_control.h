@@ -18,7 +18,7 @@ struct redis_control {
     struct redis_link *link;
     const struct redis_nodes *nodes;
     struct redis_inbox *inbox;
-    struct control_sink sink; /* all NULL: nobody listens */
+    const struct control_sink *sink; /* NULL: nobody listens */
 };
 
 /* A CALL_CONTROL, whose reply is a struct control_reply or NULL, or a CALL_NUMBER; takes it, and
