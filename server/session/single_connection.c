@@ -89,12 +89,19 @@ static void compare(struct worker_call *call, struct sessions *s) {
     user_index_each(s, user_of(x), compare_one, &(struct visit){x});
 }
 
+static void start_comparison(struct sessions *s, struct str user, uint64_t number, bool is_foreign);
+
+/* There is a higher one here: who told the lower one must hear of it. */
 static void compared(struct worker_call *call, enum broker_result result) {
     struct comparison *x = list_entry(call, struct comparison, call);
-    (void)result; /* late workers close theirs later */
     uint64_t highest = atomic_load(&x->highest);
-    if (x->is_foreign && highest > x->number)
+    (void)result; /* late workers close theirs later */
+    if (highest <= x->number)
+        return;
+    if (x->is_foreign)
         tell_one(x->asker, user_of(x), highest);
+    else
+        start_comparison(x->asker, user_of(x), highest, false);
 }
 
 static void free_comparison(struct worker_call *call) {
