@@ -92,7 +92,7 @@ static size_t fitting_count(const struct channel_counts *page, size_t max_bytes)
     return count;
 }
 
-static void answer(void *arg, enum broker_result result, const struct channel_counts *page) {
+static void give_page(void *arg, enum broker_result result, const struct channel_counts *page) {
     struct question *q = arg;
     struct buf b = {0};
     if (result == BROKER_OK) {
@@ -124,5 +124,5 @@ void channel_pages_run(void *arg, struct cluster_request *request, void *reader)
     q->max_bytes = max_bytes < ANSWER_MIN_BYTES   ? ANSWER_MIN_BYTES
                    : max_bytes > ANSWER_MAX_BYTES ? ANSWER_MAX_BYTES
                                                   : max_bytes;
-    channel_survey_start(reader, pattern, after, limit, answer, q);
+    channel_survey_start(reader, pattern, after, limit, give_page, q);
 }

@@ -97,6 +97,8 @@ static bool are_sound(struct user_call *q) {
 
 static bool find_options(struct user_wire *w, const struct rules *rules, uint8_t bits) {
     struct user_call *q = &w->call;
+    if (q->is_own_options && q->action != USER_SUBSCRIBE)
+        return false;
     if (q->action != USER_SUBSCRIBE && q->action != USER_UNSUBSCRIBE)
         return true;
     if (q->channel.n == 0 || rules_find(rules, q->channel, &q->options) != RULES_OK)

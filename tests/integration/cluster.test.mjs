@@ -278,6 +278,14 @@ test('a node that was killed is named until it is gone, one that was stopped is 
 
 /* --- Redis ------------------------------------------------------------------------------------ */
 
+/* Waits until each node has read in the registry that the others are there. */
+async function beats(server, count) {
+  const read = async () => Object.values(await server.client.hgetall(`${PREFIX}nodes`)).map(Number);
+  await until(async () => (await read()).length === count, 'all nodes to be registered');
+  const then = await read();
+  await until(async () => (await read()).every((number, i) => number >= then[i] + 2), 'two beats');
+}
+
 test('without Redis a call fails at once and does nothing; with it nodes are whole again', async (t) => {
   const own = await startRedis();
   t.after(() => own.stop());
@@ -296,6 +304,7 @@ test('without Redis a call fails at once and does nothing; with it nodes are who
     assert.equal((await client.closed(10000)).code, 3503);
 
   const bob = await onEach(t, 'bob', pair);
+  await beats(own, pair.length);
   await own.kill();
   await Promise.all(pair.map((node) => node.waitLog(/redis is away/)));
   const away = await failure(pair[0], 'disconnect', { user: 'bob' });

@@ -157,6 +157,7 @@ static void flipped_bits_are_refused_or_what_they_say(void **state) {
 
 static void what_cannot_be_done_is_refused(void **state) {
     (void)state;
+    static const struct channel_options own;
     char long_text[USER_CALL_REASON_MAX + 1];
     memset(long_text, 'x', sizeof(long_text));
     const struct user_call rows[] = {
@@ -171,6 +172,7 @@ static void what_cannot_be_done_is_refused(void **state) {
         {.action = USER_REFRESH, .expires_at_s = INT64_MAX},
         {.action = USER_SUBSCRIBE},
         {.action = USER_UNSUBSCRIBE},
+        {.action = USER_DISCONNECT, .is_own_options = true, .options = &own}, /* of what? */
         {.action = USER_SUBSCRIBE, .channel = STR("no:such")},
         {.action = USER_SUBSCRIBE, .channel = STR("news"), .data = STR("x")},
     };
