@@ -180,19 +180,25 @@ test('a thousand calls at once are all answered', async (t) => {
 });
 
 test('above its limit a channel announces no joins and leaves, counted over all nodes', async (t) => {
+  const channel = 'few:room';
+  const members = async (count) => until(async () =>
+    (await call(nodes[0], 'presence_stats', { channel })).num_clients === count, `${count} members`);
   const watcher = await join(t, nodes[0], 'watcher');
-  await watcher.subscribe('few:room');
+  await watcher.subscribe(channel);
   assert.equal((await watcher.push()).join.info.user, 'watcher');
   const others = [];
   for (const [i, node] of nodes.entries()) {
     others.push(await join(t, node, `u${i}`));
-    await others[i].subscribe('few:room');
+    await others[i].subscribe(channel);
+    await members(i + 2);
   }
-  await others[2].publish('few:room', 'all are in');
+  await others[2].publish(channel, 'all are in');
   assert.equal((await watcher.push()).join.info.user, 'u0');
   assert.equal((await watcher.push()).pub.data, 'all are in');
-  for (const client of [...others].reverse())
-    await client.call({ unsubscribe: { channel: 'few:room' } });
+  for (const i of [2, 1, 0]) {
+    await others[i].call({ unsubscribe: { channel } });
+    await members(i + 1);
+  }
   assert.equal((await watcher.push()).leave.info.user, 'u0');
   assert.equal(watcher.pending, 0);
 });
