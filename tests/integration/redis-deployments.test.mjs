@@ -231,6 +231,14 @@ describe('TLS', { concurrency: true }, () => {
 });
 
 describe('ACL', { concurrency: true }, () => {
+  test('the documented user has every command of the scripts, also of those that rarely run', () => {
+    const scripts = fs.readFileSync(`${root}channels/redis_scripts.c`, 'utf8');
+    const commands = new Set([...scripts.matchAll(/(?:call|try)\('([A-Z]+)'/g)].map(([, name]) => name.toLowerCase()));
+    assert.ok(commands.size > 15);
+    for (const command of commands)
+      assert.match(documented, new RegExp(`\\+${command}( |$)`));
+  });
+
   test('the documented user can do all that is needed, and nothing else', LIMIT, async (t) => {
     const redis = await withRedis(t);
     await addUser(redis);
