@@ -191,8 +191,9 @@ static void beat_answered(void *arg, enum redis_outcome outcome, const redisRepl
         return;
     }
     n->has_beaten = n->has_written = true;
-    if (!reply->element[0]->integer && !reply->element[1]->integer)
+    if (n->was_registered && !reply->element[0]->integer && !reply->element[1]->integer)
         n->forgotten_ms = clock_now_ms();
+    n->was_registered = true;
     if (n->refusal)
         log_info("presence is kept again");
     n->refusal = NULL;

@@ -38,6 +38,7 @@ struct redis_nodes {
     const char *refusal;           /* why Redis does not write, as logged; NULL: it does */
     bool is_connected, is_beating; /* is_beating: a beat is under way */
     bool has_beaten, has_written;  /* on this connection: it was answered, Redis wrote it */
+    bool was_registered;           /* at some time since the start */
     bool is_gone;                  /* the goodbye is done */
 };
 
