@@ -1,11 +1,14 @@
 /* A real redis-server for tests, and nodes of Carillon on it.
  *
  *   const redis = await startRedis();                 on a free port, nothing is written to disk
+ *   await startRedis({ hosts: ['10.0.0.1'], args: ['--appendonly', 'yes'] })
+ *                                                     at these addresses too, with these options
  *   const [a, b] = await startNodes(redis, 2, { config });
  *   await redis.client.publish(channel, bytes)        an ioredis client
  *   redis.address, redis.socket                       redis://127.0.0.1:port, the path of its unix socket
  *   redis.freeze(); redis.thaw();                     SIGSTOP, SIGCONT
- *   await redis.kill(); await redis.start();          SIGKILL; again on the same port, with no data
+ *   await redis.kill(); await redis.start();          SIGKILL; again on the same port, with the data that
+ *                                                     its options had it write
  *   await redis.stop();
  *
  *   await startRedis({ args: ['--replicaof', '127.0.0.1', '7000'] })   more for its command line
@@ -47,9 +50,11 @@ class RedisServer {
   #child = null;
   #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'carillon-redis-'));
   #args;
+  #hosts;
 
-  constructor(port, { args = [], tls, password = '' } = {}) {
+  constructor(port, { hosts = [], args = [], tls, password = '' } = {}) {
     this.port = port;
+    this.#hosts = hosts;
     this.#args = args;
     this.tls = tls;
     this.password = password;
@@ -65,7 +70,8 @@ class RedisServer {
   get listenArguments() {
     const listen = this.tls ? tlsArguments(this.port, this.tls) : ['--port', String(this.port)];
     const password = this.password ? ['--requirepass', this.password] : [];
-    return [...listen, ...password, '--bind', '127.0.0.1', '--unixsocket', this.socket];
+    const open = this.#hosts.length ? ['--protected-mode', 'no'] : [];
+    return [...listen, ...password, ...open, '--bind', '127.0.0.1', ...this.#hosts, '--unixsocket', this.socket];
   }
 
   /* What redis-server is started with, and what it says when it is ready. */

@@ -93,11 +93,12 @@ function environment(extra) {
   return { ...Object.fromEntries(kept), ...extra };
 }
 
-function launch(args, { env = {}, fileLimit, program = binary } = {}) {
+function launch(args, { env = {}, fileLimit, program = binary, wrap = [] } = {}) {
   const options = { env: environment(env), cwd: root, stdio: ['ignore', 'pipe', 'pipe'] };
-  const child = fileLimit
-    ? spawn('sh', ['-c', `ulimit -n ${fileLimit} && exec "$0" "$@"`, program, ...args], options)
-    : spawn(program, args, options);
+  if (fileLimit)
+    wrap = [...wrap, 'sh', '-c', `ulimit -n ${fileLimit} && exec "$0" "$@"`];
+  const [command, ...rest] = [...wrap, program, ...args];
+  const child = spawn(command, rest, options);
   children.add(child);
   child.once('exit', () => children.delete(child));
   /* A failed test must not keep its process waiting for a server that nobody will stop. */
@@ -240,14 +241,15 @@ class Server {
   }
 }
 
-/* port 0: the kernel picks one. fileLimit: `ulimit -n` of the server. */
-export async function startServer({ config = {}, args = [], env = {}, workers, port = 0, fileLimit,
-                                    program, allowErrors = false } = {}) {
+/* port 0: the kernel picks one. fileLimit: `ulimit -n` of the server. wrap: a command that becomes the one that
+ * follows, as `ip netns exec NAME` does. */
+export async function startServer({ config = {}, args = [], env = {}, workers, port = 0, address = '127.0.0.1', fileLimit,
+                                    program, wrap, allowErrors = false } = {}) {
   const file = temporaryFile('config.json', JSON.stringify(config, null, 2));
   const count = workers ?? Number(process.env.CARILLON_TEST_WORKERS ?? 2);
-  const all = ['--config', file, '--address', '127.0.0.1', '--port', String(port),
+  const all = ['--config', file, '--address', address, '--port', String(port),
                '--workers', String(count), ...args];
-  const server = new Server(launch(all, { env, fileLimit, program }), allowErrors);
+  const server = new Server(launch(all, { env, fileLimit, program, wrap }), allowErrors);
   try {
     const line = await server.waitLog(/carillon ready/, { limitMs: 10000 });
     server.readyLine = line;
@@ -258,7 +260,7 @@ export async function startServer({ config = {}, args = [], env = {}, workers, p
     await server.kill();
     throw error;
   }
-  server.url = `http://127.0.0.1:${server.port}`;
-  server.wsUrl = `ws://127.0.0.1:${server.port}/connection/websocket`;
+  server.url = `http://${address}:${server.port}`;
+  server.wsUrl = `ws://${address}:${server.port}/connection/websocket`;
   return server;
 }
