@@ -3,23 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deadline } from '../integration/helpers/server.mjs';
-import { call } from './lib/publisher.mjs';
 import { both, metric, openStage } from './lib/stage.mjs';
 
 const COUNT = both(20000, 2000);
 const CHANNEL = 'race';
-
-/* Everything the channel's history has, page by page. */
-async function wholeHistory(node) {
-  const all = [];
-  for (let since; ;) {
-    const { result } = await call(node, 'history', { channel: CHANNEL, limit: 1000, since });
-    if (!result.publications?.length)
-      return all;
-    all.push(...result.publications);
-    since = { epoch: result.epoch, offset: all.at(-1).offset };
-  }
-}
 
 test(`18: ${COUNT} publishes race on two nodes, one in ten twice`, { timeout: deadline(120000) }, async (t) => {
   const stage = await openStage(t, { nodes: 2 });
@@ -43,7 +30,7 @@ test(`18: ${COUNT} publishes race on two nodes, one in ten twice`, { timeout: de
   }
   assert.ok(publisher.calls.length >= 1.09 * COUNT, 'one in ten was doubled');
   assert.deepEqual([...offsets.values()].sort((a, b) => a - b), Array.from({ length: COUNT }, (_, n) => n + 1));
-  const kept = await wholeHistory(nodes[1]);
+  const kept = await stage.history(CHANNEL, nodes[1]);
   assert.deepEqual(kept.map(({ offset }) => offset), Array.from({ length: COUNT }, (_, n) => n + 1));
   for (const { offset, data } of kept)
     assert.equal(offsets.get(Number(data.split(':')[0])), offset);

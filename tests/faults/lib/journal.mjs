@@ -11,8 +11,10 @@
  *   track.subscribed({ epoch, offset, recovered });     at each (re)subscription; recovered as SDKs report it
  *   track.publication(offset, text);                    those of a recovery come after subscribed()
  *   journal.acknowledged('room', { epoch, offset }, text);
+ *   journal.kept('room', epoch, [{ offset, data }]);    the history, in the end
  *   journal.faults(tops)                                texts, none when all is well; tops: channel -> position
  *
+ * A recovery may lead into another epoch: then the new one must have what the reader got in the old one.
  * "Told" is a subscription that was not recovered. A reader that is sent away for an insufficient state (code
  * 2500) subscribes again from its position, so what follows says whether it was told or refilled.
  */
@@ -22,6 +24,7 @@ const brief = (text) => (text.length > 40 ? `${text.slice(0, 40)}…` : text);
 class Track {
   position = null; /* the last one received, or told */
   told = []; /* [{ from, to }] */
+  links = []; /* [{ from: position, to: epoch }]: recovered into another epoch */
   recoveries = 0;
   received = 0;
   #runs = []; /* contiguous: [{ epoch, first, last }] */
@@ -41,10 +44,10 @@ class Track {
     const from = this.position;
     if (from && recovered) {
       this.recoveries += 1;
+      if (offset < from.offset)
+        this.#fault(`recovered from ${at(from)} back to ${epoch}:${offset}`);
       if (epoch !== from.epoch)
-        this.#fault(`recovered from ${at(from)} into another epoch, ${epoch}`);
-      else if (offset < from.offset)
-        this.#fault(`recovered from ${at(from)} back to ${offset}`);
+        this.#goOn(epoch);
       return;
     }
     if (from) {
@@ -54,6 +57,16 @@ class Track {
     }
     this.position = { epoch, offset };
     this.#runs.push({ epoch, first: offset + 1, last: offset });
+  }
+
+  /* The new epoch begins with what was received in the old one: faults() sees whether that is true. */
+  #goOn(epoch) {
+    const old = this.position;
+    this.links.push({ from: old, to: epoch });
+    for (const run of this.#runs.filter((one) => one.epoch === old.epoch && one.last > 0))
+      this.#runs.push({ ...run, epoch });
+    this.position = { epoch, offset: old.offset };
+    this.#runs.push({ epoch, first: old.offset + 1, last: old.offset });
   }
 
   publication(offset, text) {
@@ -83,7 +96,11 @@ class Track {
   /* A position that it need not have: before its first subscription, or within what it was told of. */
   isExcused({ epoch, offset }) {
     const start = this.#runs[0];
-    if (start && epoch === start.epoch && offset < start.first)
+    const epochs = [start?.epoch];
+    for (const { from, to } of this.links)
+      if (epochs.includes(from.epoch))
+        epochs.push(to);
+    if (start && epochs.includes(epoch) && offset < start.first)
       return true;
     const isKnown = this.#runs.some((run) => run.epoch === epoch);
     return this.told.some(({ from, to }) => {
@@ -139,6 +156,28 @@ export class Journal {
     return this.tracks.reduce((sum, { recoveries }) => sum + recoveries, 0);
   }
 
+  /* Who went on from one epoch into another must have had in the old one what the new one has there. */
+  #checkLinks() {
+    const links = new Map();
+    for (const track of this.tracks)
+      for (const { from, to } of track.links)
+        links.set(`${track.channel} ${at(from)} ${to}`, { track, from, to });
+    for (const { track: { name, channel }, from, to } of links.values())
+      for (let { offset } = from; offset > 0; offset--) {
+        const before = this.#payloads.get(`${channel} ${from.epoch}:${offset}`);
+        const after = this.#payloads.get(`${channel} ${to}:${offset}`);
+        if (before && after && before.text !== after.text)
+          this.fault(`${name}, ${channel}: went on from ${at(from)} into ${to}, but ${offset} is "${brief(before.text)}" ` +
+            `in the one and "${brief(after.text)}" in the other`);
+      }
+  }
+
+  /* What the channel's history has in the end: [{ offset, data }]. */
+  kept(channel, epoch, publications) {
+    for (const { offset, data } of publications)
+      this.saw('the history', channel, { epoch, offset }, data);
+  }
+
   /* True when all readers of these channels are at these tops: { channel: { epoch, offset } }. */
   isAt(tops) {
     return this.tracks.every(({ channel, position }) =>
@@ -147,6 +186,7 @@ export class Journal {
 
   /* Everything that is wrong, given where the channels ended. */
   faults(tops = {}) {
+    this.#checkLinks();
     const found = [...this.#faults];
     if (this.#faultCount > found.length)
       found.push(`and ${this.#faultCount - found.length} more`);

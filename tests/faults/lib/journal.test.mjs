@@ -84,17 +84,34 @@ test('what was acknowledged and never came', () => {
   assert.equal(journal.faults().length, 2, 'within one epoch it was told of no other');
 });
 
-test('an acknowledged message of an epoch that was replaced in silence', () => {
+test('a recovery into another epoch: all of the old one that was received is in the new one', () => {
   const { journal, track } = reader();
-  track.publication(1, 'a');
-  track.subscribed({ epoch: 'f', offset: 0, recovered: true });
-  one(journal.faults(), /recovered from e:1 into another epoch, f/);
+  for (const [n, text] of ['a', 'b', 'c'].entries())
+    track.publication(n + 1, text);
+  track.subscribed({ epoch: 'f', offset: 4, recovered: true });
+  track.publication(4, 'd');
+  for (const [n, text] of ['a', 'b', 'c', 'd'].entries())
+    journal.acknowledged('room', { epoch: 'f', offset: n + 1 }, text);
+  assert.deepEqual(journal.faults({ room: { epoch: 'f', offset: 4 } }), []);
+  const wrong = reader();
+  wrong.track.publication(1, 'a');
+  wrong.track.publication(2, 'b');
+  wrong.track.subscribed({ epoch: 'f', offset: 2, recovered: true });
+  wrong.journal.kept('room', 'f', [{ offset: 1, data: 'a' }, { offset: 2, data: 'x' }]);
+  one(wrong.journal.faults(), /went on from e:2 into f, but 2 is "b" in the one and "x" in the other/);
+  const late = reader(new Journal(), { offset: 5 });
+  late.track.subscribed({ epoch: 'f', offset: 6, recovered: true });
+  late.track.publication(6, 'g');
+  late.journal.acknowledged('room', { epoch: 'f', offset: 3 }, 'before it came');
+  assert.deepEqual(late.journal.faults(), []);
+  late.journal.acknowledged('room', { epoch: 'f', offset: 7 }, 'never came');
+  one(late.journal.faults(), /never got f:7/);
 });
 
 test('a top that goes back in the same epoch', () => {
   const { journal, track } = reader(new Journal(), { offset: 9 });
   track.subscribed({ epoch: 'e', offset: 4, recovered: true });
-  one(journal.faults(), /recovered from e:9 back to 4/);
+  one(journal.faults(), /recovered from e:9 back to e:4/);
   const told = reader(new Journal(), { offset: 9 });
   told.track.subscribed({ epoch: 'e', offset: 4, recovered: false });
   one(told.journal.faults(), /went back from e:9 to 4/);

@@ -142,12 +142,27 @@ class Stage {
     return tops;
   }
 
+  /* Everything that the channel's history has, page by page. */
+  async history(channel, node = this.nodes[0]) {
+    const all = [];
+    for (let since; ;) {
+      const { result } = await call(node, 'history', { channel, limit: 1000, since });
+      if (!result.publications?.length)
+        return all;
+      all.push(...result.publications);
+      since = { epoch: result.epoch, offset: all.at(-1).offset };
+    }
+  }
+
   /* Waits until all readers are there; gives the tops and how long that took. */
   async settled(channels, node = this.nodes[0], limitMs = 10000) {
     const tops = await this.tops(channels, node);
     const start = performance.now();
     await until(() => this.journal.isAt(tops), 'all readers to be at the top', limitMs).catch(() => {});
-    return { tops, tookMs: performance.now() - start };
+    const tookMs = performance.now() - start;
+    for (const channel of channels)
+      this.journal.kept(channel, tops[channel].epoch, await this.history(channel, node));
+    return { tops, tookMs };
   }
 
   /* The node is to be gone: it need not come back to its baseline. */

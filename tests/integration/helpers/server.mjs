@@ -43,10 +43,11 @@ export function within(ms, promise, what) {
 /* Asks until the check, which may be asynchronous, holds; gives how many milliseconds that took. */
 export async function until(check, what, limitMs = 5000) {
   const start = performance.now();
+  let isOver = false;
   await within(limitMs, (async () => {
-    while (!await check())
+    while (!await check() && !isOver)
       await new Promise((resolve) => setTimeout(resolve, 5));
-  })(), what);
+  })(), what).finally(() => (isOver = true));
   return performance.now() - start;
 }
 
