@@ -1,6 +1,9 @@
-/* Experiment 19: Redis is killed with -9 under load and comes back some seconds later, with an append-only file
- * that is synced every second (up to a second is lost) and without any persistence (all is lost). */
+/* Experiment 19: Redis is killed with -9 under load and comes back some seconds later: with an append-only file
+ * that is synced every second (nothing is lost by the kernel), the same after a power failure (the last of the file
+ * is cut off, so it rolls back), and without any persistence (all is lost). */
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import { cpuMs } from '../integration/helpers/process.mjs';
 import { connect } from '../integration/helpers/protocol.mjs';
@@ -37,7 +40,13 @@ async function assertAway(nodes, places) {
   }));
 }
 
-async function killAndRestart(t, args) {
+function appendOnlyFile(redis) {
+  const folder = path.join(redis.folder, 'appendonlydir');
+  return path.join(folder, fs.readdirSync(folder).find((name) => name.endsWith('.incr.aof')));
+}
+
+/* losesMs: so much of the append-only file's end is not there when Redis comes back. */
+async function killAndRestart(t, { args, losesMs = 0, isToldAll = false }) {
   const places = [new ProxiedPlace(), new ProxiedPlace()]; /* they count how often a node tries to connect */
   const stage = await openStage(t, { nodes: 2, redis: { args }, places });
   const { nodes, redis } = stage;
@@ -46,10 +55,14 @@ async function killAndRestart(t, args) {
   await stage.publisher({ channels, ratePerS: RATE, total: RATE }).finished(20000);
   await stage.baseline();
   const publisher = stage.publisher({ channels, ratePerS: RATE });
-  await pause(LOAD_MS);
+  await pause(LOAD_MS - losesMs);
+  const size = losesMs && fs.statSync(appendOnlyFile(redis)).size;
+  await pause(losesMs);
 
   await redis.kill();
   const killedAt = performance.now();
+  if (losesMs)
+    fs.truncateSync(appendOnlyFile(redis), size);
   const away = await assertAway(nodes, places);
   await redis.start();
   const backAt = performance.now();
@@ -78,11 +91,19 @@ async function killAndRestart(t, args) {
     assert.equal(linesOf(node, /INFO .*redis is there/).length, 2);
     assert.ok(await metric(node, 'redis_epoch_changes_total') > 0, 'the roll-back is counted');
   }
+  const { recoveryCount, toldCount } = stage.journal;
+  if (losesMs || isToldAll)
+    assert.equal(toldCount, READERS, 'everybody is told that the end of the history is gone');
+  else
+    assert.deepEqual([recoveryCount, toldCount], [READERS, 0], 'everybody goes on in the new epoch');
   await stage.check(tops);
   await stage.end();
 }
 
 const limits = { timeout: deadline(120000) };
-test('19: Redis is killed and comes back, appendfsync everysec', limits, (t) =>
-  killAndRestart(t, ['--appendonly', 'yes', '--appendfsync', 'everysec']));
-test('19: Redis is killed and comes back without its data', limits, (t) => killAndRestart(t, []));
+const everysec = ['--appendonly', 'yes', '--appendfsync', 'everysec'];
+test('19: Redis is killed and comes back, appendfsync everysec', limits, (t) => killAndRestart(t, { args: everysec }));
+test('19: power failure: Redis comes back without the last of it', limits, (t) =>
+  killAndRestart(t, { args: everysec, losesMs: 500 }));
+test('19: Redis is killed and comes back without its data', limits, (t) =>
+  killAndRestart(t, { args: [], isToldAll: true }));

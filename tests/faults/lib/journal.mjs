@@ -50,11 +50,8 @@ class Track {
         this.#goOn(epoch);
       return;
     }
-    if (from) {
+    if (from)
       this.told.push({ from, to: { epoch, offset } });
-      if (epoch === from.epoch && offset < from.offset)
-        this.#fault(`the epoch is the same and the top went back from ${at(from)} to ${offset}`);
-    }
     this.position = { epoch, offset };
     this.#runs.push({ epoch, first: offset + 1, last: offset });
   }
@@ -106,7 +103,9 @@ class Track {
     return this.told.some(({ from, to }) => {
       const isAfter = epoch === from.epoch && offset > from.offset;
       const isBefore = epoch === to.epoch && offset <= to.offset;
-      return from.epoch === to.epoch ? isAfter && isBefore : isAfter || isBefore || !isKnown;
+      if (from.epoch !== to.epoch)
+        return isAfter || isBefore || !isKnown;
+      return isAfter && (isBefore || to.offset < from.offset); /* back: what was behind it is gone */
     });
   }
 }

@@ -9,6 +9,7 @@
  *   redis.freeze(); redis.thaw();                     SIGSTOP, SIGCONT
  *   await redis.kill(); await redis.start();          SIGKILL; again on the same port, with the data that
  *                                                     its options had it write
+ *   redis.folder                                      where it writes
  *   await redis.stop();
  *
  *   await startRedis({ args: ['--replicaof', '127.0.0.1', '7000'] })   more for its command line
@@ -48,7 +49,7 @@ function tlsArguments(port, { ca, cert, key, wantsClients = false }) {
 
 class RedisServer {
   #child = null;
-  #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'carillon-redis-'));
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'carillon-redis-'));
   #args;
   #hosts;
 
@@ -58,13 +59,9 @@ class RedisServer {
     this.#args = args;
     this.tls = tls;
     this.password = password;
-    this.socket = path.join(this.#folder, 'socket');
+    this.socket = path.join(this.folder, 'socket');
     this.address = `redis://127.0.0.1:${port}`;
     running.add(this);
-  }
-
-  get folder() {
-    return this.#folder;
   }
 
   get listenArguments() {
@@ -78,7 +75,7 @@ class RedisServer {
   launchWords() {
     const follow = this.password ? ['--masterauth', this.password] : [];
     return [[...this.listenArguments, ...follow, '--save', '', '--appendonly', 'no',
-             '--repl-diskless-sync-delay', '0', '--dir', this.#folder, '--daemonize', 'no', ...this.#args], /Ready to accept connections/];
+             '--repl-diskless-sync-delay', '0', '--dir', this.folder, '--daemonize', 'no', ...this.#args], /Ready to accept connections/];
   }
 
   /* In any case without TLS. */
@@ -126,7 +123,7 @@ class RedisServer {
   abandon() {
     running.delete(this);
     this.#child?.kill('SIGKILL');
-    fs.rmSync(this.#folder, { recursive: true, force: true });
+    fs.rmSync(this.folder, { recursive: true, force: true });
   }
 
   async stop() {
