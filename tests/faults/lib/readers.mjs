@@ -32,7 +32,7 @@ export class RawReader {
   #subscribed = new Set();
 
   constructor({ name, node, channels, journal, flags = {} }) {
-    Object.assign(this, { name, node, journal, flags });
+    Object.assign(this, { name, node, channels, journal, flags });
     for (const channel of channels)
       this.#tracks.set(channel, journal.track(name, channel));
     this.#connect();
@@ -152,11 +152,12 @@ class UnrefWebSocket extends WebSocket {
 
 export class SdkReader {
   disconnects = [];
+  client = null;
   #sdk;
   #subs;
 
   constructor({ name, node, channels, journal }) {
-    Object.assign(this, { name, node });
+    Object.assign(this, { name, node, channels });
     /* Asked for the address at each connect. */
     const endpoint = { transport: 'websocket', get endpoint() { return reader.node.wsUrl; } };
     const reader = this;
@@ -164,6 +165,7 @@ export class SdkReader {
                                              maxReconnectDelay: RETRY_MS[1] });
     this.#sdk.on('connecting', ({ code, reason }) =>
       code !== 0 && this.disconnects.push({ code, reason, atMs: performance.now() }));
+    this.#sdk.on('connected', ({ client }) => (this.client = client));
     this.#sdk.on('disconnected', ({ code, reason }) =>
       code !== 0 && journal.fault(`${name}: the SDK gave up: ${code} ${reason}`));
     this.#subs = channels.map((channel) => this.#follow(channel, journal));

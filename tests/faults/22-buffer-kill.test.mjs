@@ -1,0 +1,59 @@
+/* Experiment 22: node B stands still for three seconds while 10 MB/s are published, and Redis, whose buffer for it
+ * overflows, cuts it off. When B goes on, it notices, connects again and refills what it missed. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { deadline, until } from '../integration/helpers/server.mjs';
+import { both, config, linesOf, metric, openStage, pause, untilReady } from './lib/stage.mjs';
+
+const STOP_MS = both(3000, 1500);
+const BYTES = 16 << 10;
+const RATE = both(640, 640); /* 10 MB/s */
+const CHANNEL = 'wide';
+
+const subscribers = async (redis) => (await redis.client.client('LIST', 'TYPE', 'pubsub')).trim().split('\n').length;
+
+test(`22: Redis cuts off B, which stood still for ${STOP_MS / 1000} s at 10 MB/s`, { timeout: deadline(120000) }, async (t) => {
+  const stage = await openStage(t, { nodes: 2, config });
+  const { redis, nodes: [a, b] } = stage;
+  await redis.client.config('SET', 'client-output-buffer-limit', 'pubsub 1mb 512kb 5');
+  await stage.readers({ count: 6, channels: [CHANNEL], sdk: 2 });
+  await stage.startWitness([a]);
+  await stage.publisher({ nodes: [a], channels: [CHANNEL], ratePerS: RATE, sizeBytes: BYTES, total: RATE }).finished(20000);
+  await stage.baseline();
+  const publisher = stage.publisher({ nodes: [a], channels: [CHANNEL], ratePerS: RATE, sizeBytes: BYTES });
+  await pause(500);
+  const pubsubBefore = await subscribers(redis);
+
+  b.signal('SIGSTOP');
+  const stoppedAt = performance.now();
+  await until(async () => await subscribers(redis) < pubsubBefore, 'Redis to cut B off', 15000);
+  const cut = performance.now() - stoppedAt;
+  await pause(STOP_MS - cut);
+  b.signal('SIGCONT');
+  const goneOnAt = performance.now();
+  await b.waitLog(/WARN .*redis is away/, { limitMs: 10000 });
+  const away = performance.now() - goneOnAt;
+  await untilReady(b, 10000);
+  const renewed = performance.now() - goneOnAt;
+  await pause(both(2000, 500));
+  await publisher.stop();
+  const { tops, tookMs } = await stage.settled([CHANNEL], a, 20000);
+  const why = linesOf(b, /redis is away/)[0];
+  stage.say(`Redis cut B off after ${Math.round(cut)} ms; B saw it ${Math.round(away)} ms after it went on, was ready after ` +
+    `${Math.round(renewed)} ms, and at the top ${Math.round(tookMs)} ms after the load; ${publisher.done.length} publishes`);
+  stage.say(`${why.replace(/^\S+ /, '')}; gaps ${await metric(b, 'redis_gaps_total')}, refilled ` +
+    `${await metric(b, 'redis_refilled_total')}, lost ${await metric(b, 'redis_lost_total')}; disconnects ` +
+    `${JSON.stringify(stage.disconnects.map(({ code }) => code))}`);
+
+  assert.deepEqual(publisher.codes, {});
+  assert.ok(renewed < deadline(2000), `the link was renewed after ${renewed} ms`);
+  assert.ok(await metric(b, 'redis_gaps_total') >= 1, 'the loss is counted');
+  assert.ok(await metric(b, 'redis_refilled_total') >= 1);
+  assert.equal(await metric(b, 'redis_lost_total'), 0);
+  assert.equal(await metric(b, 'redis_reconnects_total'), 1);
+  assert.equal(linesOf(b, /WARN .*redis is away/).length, 1);
+  assert.equal(await metric(a, 'redis_reconnects_total'), 0);
+  assert.deepEqual(stage.disconnects, []);
+  await stage.check(tops);
+  await stage.end();
+});
