@@ -199,8 +199,10 @@ static void start_compares(struct redis_streams *s);
 static void take_different(struct redis_streams *s, struct str channel) {
     struct redis_stream **slot = redis_subs_live_stream(s->subs, channel);
     struct redis_stream *t = slot ? *slot : NULL;
-    if (t && t->is_known && !t->is_broken)
-        want_heal(t);
+    if (!t || !t->is_known || t->is_broken)
+        return;
+    redis_count(&s->context.shared->counters.gaps);
+    want_heal(t);
 }
 
 static void compared(void *arg, enum redis_outcome outcome, const redisReply *reply) {

@@ -65,7 +65,7 @@ async function freeze(t, frozenMs) {
   for (const { name, pushes } of watchers)
     assert.deepEqual(pushes, [], `joins and leaves that ${name} saw`);
   assert.equal(stage.journal.toldCount, 0, 'the history is whole, so everybody recovers');
-  await stage.check({ ...tops, ...await stage.tops(['room-0']) }, {});
+  await stage.check({ ...tops, ...await stage.tops(['room-0']) });
   await stage.end();
 }
 

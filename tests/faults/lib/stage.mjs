@@ -37,9 +37,9 @@ export const config = {
   http_api: { insecure: true }, health: { enabled: true }, prometheus: { enabled: true },
 };
 
-const PING_MS = 50;
 const RSS_GROWTH = 1.1, RSS_SLACK_BYTES = 5 << 20, FILES_SLACK = 2;
 const BACK_MS = 30000;
+const PAGE = 50; /* of a history: a node that gave a large answer keeps its memory for the next one */
 
 /* --- what an operator sees of a node --- */
 export async function readiness(node) {
@@ -146,7 +146,7 @@ class Stage {
   async history(channel, node = this.nodes[0]) {
     const all = [];
     for (let since; ;) {
-      const { result } = await call(node, 'history', { channel, limit: 1000, since });
+      const { result } = await call(node, 'history', { channel, limit: PAGE, since });
       if (!result.publications?.length)
         return all;
       all.push(...result.publications);
@@ -176,19 +176,19 @@ class Stage {
   }
 
   /* I1 to I5; a node that was stopped for good must have been taken out with forget(). */
-  async check(tops, { pingMs = PING_MS } = {}) {
+  async check(tops) {
     const { journal } = this;
     const received = journal.tracks.reduce((total, track) => total + track.received, 0);
     this.say(`${journal.acknowledgedCount} acknowledged, ${received} received by ${journal.tracks.length} subscriptions, ` +
       `${journal.recoveryCount} recoveries, ${journal.toldCount} times "not recovered"`);
     assert.deepEqual(journal.faults(tops), [], 'I1 to I3');
-    await this.#checkWitness(pingMs);
+    await this.#checkWitness();
     for (const [node, baseline] of this.#baseline)
       await this.#checkBaseline(node, baseline);
     this.nodes.forEach((node) => node.assertClean());
   }
 
-  async #checkWitness(pingMs) {
+  async #checkWitness() {
     const seen = await this.#witness?.stop() ?? [];
     this.#witness = null;
     for (const one of seen) {
@@ -196,8 +196,7 @@ class Stage {
         `itself: p99 ${one.controlP99Ms} ms); ${one.received} of ${one.published} received, p99 ${one.receiveP99Ms} ms, ` +
         `${one.refused} refused`);
       assert.deepEqual(one.disconnects, [], `I5: the witness on ${one.name} was disconnected`);
-      const limit = deadline(pingMs) + one.controlP99Ms;
-      assert.ok(one.p99Ms <= limit, `I5: the witness' ping on ${one.name} took ${one.p99Ms} ms (p99), over ${limit} ms`);
+      assert.deepEqual(one.excess, [], `I5: pings of the witness on ${one.name} took too long`);
     }
   }
 
