@@ -7,13 +7,16 @@ import { both, config, linesOf, metric, openStage, pause, untilReady } from './l
 
 const STOP_MS = both(3000, 1500);
 const BYTES = 16 << 10;
-const RATE = both(640, 640); /* 10 MB/s */
+const RATE = 640; /* 10 MB/s */
 const CHANNEL = 'wide';
+const SLOW = 3008; /* closed for too much that is unsent */
 
 const subscribers = async (redis) => (await redis.client.client('LIST', 'TYPE', 'pubsub')).trim().split('\n').length;
 
 test(`22: Redis cuts off B, which stood still for ${STOP_MS / 1000} s at 10 MB/s`, { timeout: deadline(120000) }, async (t) => {
-  const stage = await openStage(t, { nodes: 2, config });
+  /* The usual bound of what may be unsent: who is refilled faster than it reads is closed, and comes back. */
+  const { queue_max_size: _, ...client } = config.client;
+  const stage = await openStage(t, { nodes: 2, config: { ...config, client } });
   const { redis, nodes: [a, b] } = stage;
   await redis.client.config('SET', 'client-output-buffer-limit', 'pubsub 1mb 512kb 5');
   await stage.readers({ count: 6, channels: [CHANNEL], sdk: 2 });
@@ -53,7 +56,7 @@ test(`22: Redis cuts off B, which stood still for ${STOP_MS / 1000} s at 10 MB/s
   assert.equal(await metric(b, 'redis_reconnects_total'), 1);
   assert.equal(linesOf(b, /WARN .*redis is away/).length, 1);
   assert.equal(await metric(a, 'redis_reconnects_total'), 0);
-  assert.deepEqual(stage.disconnects, []);
+  assert.deepEqual(stage.disconnects.filter(({ code }) => code !== SLOW), []);
   await stage.check(tops);
   await stage.end();
 });
