@@ -48,7 +48,7 @@ function appendOnlyFile(redis) {
 /* losesMs: so much of the append-only file's end is not there when Redis comes back. */
 async function killAndRestart(t, { args, losesMs = 0, isToldAll = false }) {
   const places = [new ProxiedPlace(), new ProxiedPlace()]; /* they count how often a node tries to connect */
-  const stage = await openStage(t, { nodes: 2, redis: { args }, places });
+  const stage = await openStage(t, { nodes: 2, redisArgs: args, places });
   const { nodes, redis } = stage;
   await stage.readers({ count: READERS, channels, sdk: 4 });
   await stage.startWitness(nodes);

@@ -1,8 +1,8 @@
 /* A node whose way to Redis can be cut, and only that: its clients still reach it.
  *
  *   const place = await isolate();
- *   startRedis({ hosts: place.redisHosts })               Redis must listen there too
- *   startNode(redis, await place.node(redis))             address, wrap, redisAddress
+ *   startRedis({ args: place.redisArgs })                 Redis must listen there too
+ *   startNode(redis, await place.node(redis))             address, wrap, the address of Redis
  *   await place.cut(); await place.heal();
  *   await place.remove();
  *
@@ -32,7 +32,7 @@ class Namespace {
     const host = (network, n) => network.replace(/\d+$/, (last) => Number(last) + n);
     this.outer = this.nets.map((network) => host(network, 1));
     this.inner = this.nets.map((network) => host(network, 2));
-    this.redisHosts = [this.outer[1]];
+    this.redisArgs = ['--bind', '127.0.0.1', this.outer[1], '--protected-mode', 'no'];
   }
 
   async create() {
@@ -53,7 +53,7 @@ class Namespace {
 
   async node(redis) {
     return { address: this.inner[0], wrap: ['ip', 'netns', 'exec', this.name],
-             redisAddress: `redis://${this.outer[1]}:${redis.port}` };
+             redis: { address: `redis://${this.outer[1]}:${redis.port}` } };
   }
 
   cut() {
@@ -82,12 +82,12 @@ class Namespace {
 
 /* A node that reaches Redis over a fault proxy, place.proxy. */
 export class ProxiedPlace {
-  redisHosts = [];
+  redisArgs = [];
   how = 'a proxy that becomes a black hole';
 
   async node(redis) {
     this.proxy = await startProxy({ port: redis.port });
-    return { redisAddress: `redis://127.0.0.1:${this.proxy.port}` };
+    return { redis: { address: `redis://127.0.0.1:${this.proxy.port}` } };
   }
 
   cut() {

@@ -1,6 +1,6 @@
 /* What an experiment plays on: Redis, nodes, readers, publishers, witnesses, and the invariants in the end.
  *
- *   const stage = await openStage(t, { nodes: 2, redis: { args }, config });
+ *   const stage = await openStage(t, { nodes: 2, redisArgs, config });
  *   stage.redis, stage.nodes, stage.journal
  *   await stage.readers({ count: 200, nodes, channels, sdk: 4 });
  *   const publisher = stage.publisher({ channels, ratePerS });
@@ -85,10 +85,10 @@ class Stage {
     this.#t.diagnostic(text);
   }
 
-  async open({ nodes, redis, config: changed = config, places = {} }) {
+  async open({ nodes, redisArgs = [], config: changed = config, places = {} }) {
     this.#places = Object.values(places);
-    const hosts = this.#places.flatMap(({ redisHosts }) => redisHosts);
-    this.redis = await startRedis({ hosts, ...redis });
+    const placeArgs = this.#places.flatMap(({ redisArgs }) => redisArgs);
+    this.redis = await startRedis({ args: [...redisArgs, ...placeArgs] });
     for (let n = 0; n < nodes; n++) {
       const place = places[n] ? await places[n].node(this.redis) : {};
       this.nodes.push(await startNode(this.redis, { config: changed, ...place }));

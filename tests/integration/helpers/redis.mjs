@@ -1,18 +1,14 @@
 /* A real redis-server for tests, and nodes of Carillon on it.
  *
  *   const redis = await startRedis();                 on a free port, nothing is written to disk
- *   await startRedis({ hosts: ['10.0.0.1'], args: ['--appendonly', 'yes'] })
- *                                                     at these addresses too, with these options
  *   const [a, b] = await startNodes(redis, 2, { config });
  *   await redis.client.publish(channel, bytes)        an ioredis client
  *   redis.address, redis.socket                       redis://127.0.0.1:port, the path of its unix socket
  *   redis.freeze(); redis.thaw();                     SIGSTOP, SIGCONT
- *   await redis.kill(); await redis.start();          SIGKILL; again on the same port, with the data that
- *                                                     its options had it write
- *   redis.folder                                      where it writes
+ *   await redis.kill(); await redis.start();          SIGKILL; again on the same port, with what it wrote
  *   await redis.stop();
  *
- *   await startRedis({ args: ['--replicaof', '127.0.0.1', '7000'] })   more for its command line
+ *   await startRedis({ args: ['--replicaof', '127.0.0.1', '7000'] })   more for its command line; it writes in redis.folder
  *   await startRedis({ tls: { ca, cert, key, wantsClients } })         nothing but TLS on its port
  *   await startRedis({ password })
  *   await startSentinels(master, { name, count })     Sentinels that know each other and its replicas; they are
@@ -49,33 +45,34 @@ function tlsArguments(port, { ca, cert, key, wantsClients = false }) {
 
 class RedisServer {
   #child = null;
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'carillon-redis-'));
+  #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'carillon-redis-'));
   #args;
-  #hosts;
 
-  constructor(port, { hosts = [], args = [], tls, password = '' } = {}) {
+  constructor(port, { args = [], tls, password = '' } = {}) {
     this.port = port;
-    this.#hosts = hosts;
     this.#args = args;
     this.tls = tls;
     this.password = password;
-    this.socket = path.join(this.folder, 'socket');
+    this.socket = path.join(this.#folder, 'socket');
     this.address = `redis://127.0.0.1:${port}`;
     running.add(this);
+  }
+
+  get folder() {
+    return this.#folder;
   }
 
   get listenArguments() {
     const listen = this.tls ? tlsArguments(this.port, this.tls) : ['--port', String(this.port)];
     const password = this.password ? ['--requirepass', this.password] : [];
-    const open = this.#hosts.length ? ['--protected-mode', 'no'] : [];
-    return [...listen, ...password, ...open, '--bind', '127.0.0.1', ...this.#hosts, '--unixsocket', this.socket];
+    return [...listen, ...password, '--bind', '127.0.0.1', '--unixsocket', this.socket];
   }
 
   /* What redis-server is started with, and what it says when it is ready. */
   launchWords() {
     const follow = this.password ? ['--masterauth', this.password] : [];
     return [[...this.listenArguments, ...follow, '--save', '', '--appendonly', 'no',
-             '--repl-diskless-sync-delay', '0', '--dir', this.folder, '--daemonize', 'no', ...this.#args], /Ready to accept connections/];
+             '--repl-diskless-sync-delay', '0', '--dir', this.#folder, '--daemonize', 'no', ...this.#args], /Ready to accept connections/];
   }
 
   /* In any case without TLS. */
@@ -123,7 +120,7 @@ class RedisServer {
   abandon() {
     running.delete(this);
     this.#child?.kill('SIGKILL');
-    fs.rmSync(this.folder, { recursive: true, force: true });
+    fs.rmSync(this.#folder, { recursive: true, force: true });
   }
 
   async stop() {
