@@ -4,12 +4,12 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { cpuMs } from '../integration/helpers/process.mjs';
 import { connect } from '../integration/helpers/protocol.mjs';
 import { deadline } from '../integration/helpers/server.mjs';
 import { ProxiedPlace } from './lib/network.mjs';
-import { both, linesOf, metric, openStage, pause, readiness, untilNotReady, untilReady } from './lib/stage.mjs';
+import { both, isFull, linesOf, metric, openStage, pause, readiness, untilNotReady, untilReady } from './lib/stage.mjs';
 
 const GAP_MS = both(5000, 1500);
 const LOAD_MS = both(5000, 1000);
@@ -102,8 +102,9 @@ async function killAndRestart(t, { args, losesMs = 0, isToldAll = false }) {
 
 const limits = { timeout: deadline(120000) };
 const everysec = ['--appendonly', 'yes', '--appendfsync', 'everysec'];
-test('19: Redis is killed and comes back, appendfsync everysec', limits, (t) => killAndRestart(t, { args: everysec }));
-test('19: power failure: Redis comes back without the last of it', limits, (t) =>
-  killAndRestart(t, { args: everysec, losesMs: 500 }));
-test('19: Redis is killed and comes back without its data', limits, (t) =>
-  killAndRestart(t, { args: [], isToldAll: true }));
+describe('19: Redis is killed and comes back', { concurrency: !isFull }, () => {
+  test('appendfsync everysec', limits, (t) => killAndRestart(t, { args: everysec }));
+  test('appendfsync everysec, after a power failure', limits, (t) =>
+    killAndRestart(t, { args: everysec, losesMs: 500 }));
+  test('without its data', limits, (t) => killAndRestart(t, { args: [], isToldAll: true }));
+});

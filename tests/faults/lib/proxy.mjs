@@ -22,6 +22,14 @@ const HEALTHY = {
 };
 const QUEUE_BYTES = 1 << 20; /* more than this is not read from one end before the other has taken it */
 
+/* Node loses the handle of a socket that is reset while its end is being sent, and then never exits. */
+function resetSocket(socket) {
+  if (socket.connecting || socket.writableEnded)
+    socket.destroy();
+  else
+    socket.resetAndDestroy();
+}
+
 /* One direction: pieces with the time at which they are due. */
 class Pump {
   #queue = [];
@@ -138,8 +146,8 @@ class Connection {
       this.isBroken = true;
       return;
     }
-    this.client.resetAndDestroy();
-    this.server.resetAndDestroy();
+    resetSocket(this.client);
+    resetSocket(this.server);
     this.#close();
   }
 }

@@ -9,6 +9,9 @@
  *   await stage.settled(channels, node);         all readers are where the channels are
  *   await stage.check(tops);                     I1 to I5
  *
+ * places: node number -> where it runs (network.mjs). deploy(redis): starts what belongs to Redis, and gives what the
+ * nodes' options of Redis are.
+ *
  * What it saw is printed with say(). The form is full with CARILLON_FAULTS=full, else short: both() chooses.
  */
 import assert from 'node:assert/strict';
@@ -85,12 +88,13 @@ class Stage {
     this.#t.diagnostic(text);
   }
 
-  async open({ nodes, redisArgs = [], config: changed = config, places = {} }) {
+  async open({ nodes, redisArgs = [], config: changed = config, places = {}, deploy }) {
     this.#places = Object.values(places);
     const placeArgs = this.#places.flatMap(({ redisArgs }) => redisArgs);
     this.redis = await startRedis({ args: [...redisArgs, ...placeArgs] });
+    const more = await deploy?.(this.redis);
     for (let n = 0; n < nodes; n++) {
-      const place = places[n] ? await places[n].node(this.redis) : {};
+      const place = places[n] ? await places[n].node(this.redis) : { redis: more };
       this.nodes.push(await startNode(this.redis, { config: changed, ...place }));
     }
     return this;
@@ -156,9 +160,10 @@ class Stage {
 
   /* Waits until all readers are there; gives the tops and how long that took. */
   async settled(channels, node = this.nodes[0], limitMs = 10000) {
-    const tops = await this.tops(channels, node);
     const start = performance.now();
-    await until(() => this.journal.isAt(tops), 'all readers to be at the top', limitMs).catch(() => {});
+    let tops;
+    await until(async () => this.journal.isAt(tops = await this.tops(channels, node)), 'all readers to be at the top',
+                limitMs).catch(() => {});
     const tookMs = performance.now() - start;
     for (const channel of channels)
       this.journal.kept(channel, tops[channel].epoch, await this.history(channel, node));
