@@ -5,6 +5,9 @@
  * The first error is what the script answers in the end. For histories, redis.call: the first
  * command that Redis may refuse comes before all that change something.
  *
+ * Nodes of the first form of the layout know no places: they have no name in the registry. While
+ * one is there, each publication with a place is published once more, without, right behind it.
+ *
  * A stream's entry has the offset as its id, so a range of offsets is a range of the stream. What
  * makes an epoch: the first publication or reading; and the first one in another era, for then
  * Redis may have lost some and would give their offsets twice. Offsets go on in the new epoch, and
@@ -97,7 +100,13 @@ static const char *const texts[SCRIPTS] = {
                               "local known = try('HGET', nodes, uid)\n"
                               "local swept = try('EXISTS', base .. '" REDIS_SWEPT "' .. uid)\n"
                               "try('HSET', nodes, uid, ARGV[3])\n"
-                              "redis.pcall('HSET', base .. '" REDIS_NAMES "', uid, ARGV[4])\n"
+                              "local names = base .. '" REDIS_NAMES "'\n"
+                              "redis.pcall('HSET', names, uid, ARGV[4])\n"
+                              "for _, node in ipairs(try('HKEYS', nodes) or {}) do\n"
+                              "  if redis.pcall('HEXISTS', names, node) == 0 then\n"
+                              "    try('SET', base .. '" REDIS_LEGACY "', '1', 'EX', 5)\n"
+                              "  end\n"
+                              "end\n"
                               "return fault or {known and 1 or 0, swept, try('HGETALL', nodes)}\n",
 
     [SCRIPT_SWEEP] = LUA_START LUA_LEAVE
@@ -138,7 +147,7 @@ static const char *const texts[SCRIPTS] = {
     "    base .. '" REDIS_ONCE "' .. #channel .. ':' .. channel .. ':' .. ARGV[10]\n"
     "local done = once and redis.call('GET', once)\n"
     "if done then return {1, done} end\n"
-    "local how, text, place = 0, ARGV[9], ' 0'\n"
+    "local how, text, place, copy = 0, ARGV[9], ' 0', nil\n"
     "if ARGV[5] ~= '0' then\n"
     "  local m = redis.call('HMGET', meta, 'e', 's', 'r', 'v', 'w')\n"
     "  local epoch, number, era = m[1], m[2], era()\n"
@@ -155,7 +164,11 @@ static const char *const texts[SCRIPTS] = {
     "    end\n"
     "    local top = tonumber(number) + 1\n"
     "    number = string.format('%.0f', top)\n"
-    "    text = 'CRN2' .. struct.pack('<I4I8', 36, top) .. epoch .. ARGV[8] .. text\n"
+    "    local tail = ARGV[8]\n"
+    "    if redis.call('EXISTS', base .. '" REDIS_LEGACY "') == 1 then\n"
+    "      copy, tail = text, string.char(string.byte(tail) + 4) .. string.sub(tail, 2)\n"
+    "    end\n"
+    "    text = 'CRN2' .. struct.pack('<I4I8', 36, top) .. epoch .. tail .. text\n"
     "    redis.call('XADD', stream, 'MAXLEN', ARGV[5], number .. '-0', 'm', text)\n"
     "    redis.call('HSET', meta, 'e', epoch, 's', number, 'r', era, 't', ARGV[7])\n"
     "    if ARGV[11] ~= '0' then redis.call('HSET', meta, 'v', ARGV[11], 'w', ARGV[12]) end\n"
@@ -166,6 +179,7 @@ static const char *const texts[SCRIPTS] = {
     "end\n"
     "if once then redis.call('SET', once, place, 'PX', " ONCE_MS ") end\n"
     "if how == 0 then redis.call('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel, text) end\n"
+    "if copy then redis.call('PUBLISH', base .. '" REDIS_CHANNEL "' .. channel, copy) end\n"
     "return {how, place}\n",
 
     [SCRIPT_READ] = LUA_STREAM LUA_ERA

@@ -30,6 +30,7 @@ struct redis_stream {
     struct list in_all, in_tails, in_queue;
     bool is_known;            /* `last` is */
     bool is_broken;           /* something is missing behind `last`: what comes is held */
+    bool awaits_copy;         /* the next message without a position is one that came with it */
     bool was_unheld;          /* there was too much to hold */
     uint64_t start_top;       /* of `last` when the node began to follow; 0 later */
     struct position last;     /* that subscribers have got, or need not */

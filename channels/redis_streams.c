@@ -282,6 +282,7 @@ void redis_streams_lost(struct redis_streams *s) {
         redis_stream_refuse(t);
         t->is_broken = false; /* comparing will tell */
         t->start_top = 0;
+        t->awaits_copy = false;
         list_remove(&t->in_queue);
     }
 }
@@ -314,6 +315,9 @@ void redis_streams_take(struct redis_streams *s, struct redis_stream **slot, str
         if (!*slot)
             *slot = make(s, redis_subs_name(s->subs, m->parts.channel));
         take_placed(*slot, m, place);
+        (*slot)->awaits_copy = place->flags & REDIS_PLACE_COPIED;
+    } else if (*slot && (*slot)->awaits_copy) {
+        (*slot)->awaits_copy = false;
     } else if (*slot && (*slot)->is_broken) {
         redis_stream_hold(*slot, &s->context, m);
     } else {
