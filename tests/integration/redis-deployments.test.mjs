@@ -63,6 +63,8 @@ async function workTogether(nodes, channel = 'room') {
   assert.deepEqual(publications.map(({ data }) => data), expected.reverse());
   const { presence } = await readers[0].call({ presence: { channel } });
   assert.equal(Object.keys(presence).length, nodes.length);
+  const info = (await api(nodes[0], 'info', {})).json;
+  assert.equal(info.result?.nodes.length, nodes.length, JSON.stringify(info));
   await Promise.all(readers.map((reader) => reader.close()));
 }
 
@@ -244,6 +246,9 @@ describe('ACL', { concurrency: true }, () => {
     await addUser(redis);
     await redis.client.config('SET', 'requirepass', 'another');
     const nodes = await twoNodes(redis, { user: USER, password: PASSWORD });
+    const user = redis.client.duplicate({ username: USER, password: PASSWORD });
+    await user.eval("return redis.call('TIME')", 0); /* what a single connection per user needs, too */
+    user.disconnect();
     const log = await redis.client.call('ACL', 'LOG');
     assert.deepEqual(log, []);
     await redis.client.call('ACL', 'SETUSER', USER, '-publish');

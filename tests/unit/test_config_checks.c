@@ -121,6 +121,16 @@ static void boundaries_and_namespaces_are_plain_names(void **state) {
     CHECK_ALL(config_check_namespace, namespaces);
 }
 
+static void a_redis_prefix_cannot_reach_into_another(void **state) {
+    static const struct check_row rows[] = {
+        {"centrifugo", true, NULL}, {"-x", true, NULL},    {"my app/{1}", true, NULL},
+        {"\xc3\xa9", true, NULL},   {"a:ch", false, NULL}, {"a:", false, NULL},
+        {":", false, NULL},         {"a\nb", false, NULL}, {"a\x7f", false, NULL},
+    };
+    (void)state;
+    CHECK_ALL(config_check_redis_prefix, rows);
+}
+
 static void only_loopback_addresses_are_loopback(void **state) {
     (void)state;
     assert_true(config_is_loopback("127.0.0.1"));
@@ -139,6 +149,7 @@ int main(void) {
         cmocka_unit_test(addresses_are_ip_or_unix),
         cmocka_unit_test(prefixes_are_plain_paths),
         cmocka_unit_test(boundaries_and_namespaces_are_plain_names),
+        cmocka_unit_test(a_redis_prefix_cannot_reach_into_another),
         cmocka_unit_test(only_loopback_addresses_are_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
