@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import jsonwebtoken from 'jsonwebtoken';
@@ -246,9 +247,17 @@ test('a node answers what it does not know, and counts what is no note', async (
 
 /* --- nodes that do not answer ----------------------------------------------------------------- */
 
+/* All its threads have stopped. */
+async function freeze(node) {
+  const tasks = `/proc/${node.pid}/task`;
+  node.signal('SIGSTOP');
+  await until(() => fs.readdirSync(tasks).every((id) =>
+    /\) T /.test(fs.readFileSync(`${tasks}/${id}/stat`, 'latin1'))), 'the node to be frozen');
+}
+
 test('a frozen node is named in time, and the others have done it', async (t) => {
   const ann = await onEach(t, 'ann');
-  nodes[1].signal('SIGSTOP');
+  await freeze(nodes[1]);
   t.after(() => nodes[1].signal('SIGCONT'));
   const error = await failure(nodes[0], 'disconnect', { user: 'ann' });
   assert.equal(error.code, 100);
