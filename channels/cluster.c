@@ -35,7 +35,8 @@ struct cluster {
     void (*up)(void *reader);
     uint32_t next_worker; /* of the engine's thread */
     struct cluster_counters counters;
-    _Atomic uint32_t size; /* nodes, as last known */
+    _Atomic uint32_t size;   /* nodes, as last known */
+    _Atomic bool has_missed; /* what was told */
     pthread_mutex_t lock;
     /* guarded by lock: */
     struct map calls;
@@ -207,20 +208,6 @@ static void finish_if_complete(struct asked *a) {
         finish(a, BROKER_OK);
 }
 
-static void give_up(struct asked *a) {
-    finish(a, a->has_list ? BROKER_OK : BROKER_UNKNOWN);
-}
-
-void cluster_tick(struct cluster *c, uint64_t now_ms) {
-    pthread_mutex_lock(&c->lock);
-    list_for_each_safe(l, &c->all) {
-        struct asked *a = list_entry(l, struct asked, link);
-        if (now_ms >= a->deadline_ms)
-            give_up(a);
-    }
-    pthread_mutex_unlock(&c->lock);
-}
-
 /* --- answers ---------------------------------------------------------------------------------- */
 
 /* False: nobody waits for it. */
@@ -318,6 +305,8 @@ static void run_somewhere(struct cluster *c, const struct cluster_envelope *e) {
     struct cluster_request *q = make_request(c, e);
     if (q)
         mailbox_post_control(c->boxes[c->next_worker++ % c->worker_count], &q->control);
+    else if (e->kind == CLUSTER_TELLS)
+        atomic_store(&c->has_missed, true);
 }
 
 /* --- the engine's thread ---------------------------------------------------------------------- */
@@ -352,6 +341,21 @@ static void up(void *arg) {
         *note = (struct up_note){{run_up}, c};
         mailbox_post_control(c->boxes[i], &note->control);
     }
+}
+
+/* What was refused because too much was being run is like what was lost while the engine was away.
+ */
+void cluster_tick(struct cluster *c, uint64_t now_ms) {
+    pthread_mutex_lock(&c->lock);
+    list_for_each_safe(l, &c->all) {
+        struct asked *a = list_entry(l, struct asked, link);
+        if (now_ms >= a->deadline_ms)
+            finish(a, a->has_list ? BROKER_OK : BROKER_UNKNOWN);
+    }
+    bool is_idle = c->running_count == 0;
+    pthread_mutex_unlock(&c->lock);
+    if (is_idle && atomic_exchange(&c->has_missed, false))
+        up(c);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */

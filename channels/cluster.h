@@ -122,7 +122,8 @@ typedef void cluster_run_fn(void *arg, struct cluster_request *q, void *reader);
 
 void cluster_handle(struct cluster *c, uint8_t op, cluster_run_fn *run, void *arg);
 
-/* Called on each worker when the engine can serve (again). */
+/* Called on each worker when the engine can serve (again), or when what others told was missed here
+ * because too much was being run. */
 void cluster_handle_up(struct cluster *c, void (*up)(void *reader));
 
 /* Takes q, copies the body; what was told is only ended. */
