@@ -104,11 +104,11 @@ export class ProxiedPlace {
 }
 
 export async function isolate() {
-  const place = new Namespace();
+  const namespace = new Namespace();
   try {
-    return await place.create();
+    return await namespace.create();
   } catch (error) {
-    await place.remove();
+    await namespace.remove();
     const place = new ProxiedPlace();
     place.how += ` (no network namespace: ${(error.stderr ?? error.message).trim().split('\n')[0]})`;
     return place;
