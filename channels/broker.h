@@ -112,7 +112,7 @@ struct control_sink {
     void *arg;
 };
 
-enum { BROKER_COUNTERS_MAX = 16 };
+enum { BROKER_COUNTERS_MAX = 32 };
 
 /* A number for the metrics. */
 struct broker_counter {

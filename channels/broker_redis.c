@@ -255,6 +255,19 @@ static void turn_end(void *arg) {
     check_stop(b);
 }
 
+static void take_gauges(struct broker_redis *b) {
+    struct broker_redis_counters *n = &b->shared.counters;
+    size_t open_count, open_bytes;
+    redis_inbox_open(&b->inbox, &open_count, &open_bytes);
+    n->channels = b->subs.channels.count;
+    n->followed = b->streams.count;
+    n->tail_bytes = b->streams.tail_bytes;
+    n->held_bytes = b->streams.context.held_bytes;
+    n->open_calls = open_count;
+    n->open_bytes = open_bytes;
+    n->unanswered = redis_link_open_count(b->pair.commands.link);
+}
+
 static void tick(void *arg, uint64_t now_ms) {
     struct broker_redis *b = arg;
     redis_pair_tick(&b->pair, now_ms);
@@ -263,6 +276,7 @@ static void tick(void *arg, uint64_t now_ms) {
     if (atomic_load(&b->is_up))
         redis_streams_tick(&b->streams, now_ms);
     redis_history_tick(&b->history, now_ms);
+    take_gauges(b);
 }
 
 static void *run(void *arg) {
@@ -357,9 +371,12 @@ static size_t counters(const struct broker *broker,
                        struct broker_counter out[BROKER_COUNTERS_MAX]) {
     const struct broker_redis *b = list_entry(broker, struct broker_redis, broker);
     const struct broker_redis_counters *n = &b->shared.counters;
-#define ROW(field, metric, text) {metric, text, n->field, false},
-    const struct broker_counter rows[] = {BROKER_REDIS_COUNTERS(ROW)};
-#undef ROW
+#define COUNTER(field, metric, text) {metric, text, n->field, false},
+#define GAUGE(field, metric, text) {metric, text, n->field, true},
+    const struct broker_counter rows[] = {BROKER_REDIS_COUNTERS(COUNTER)
+                                              BROKER_REDIS_GAUGES(GAUGE)};
+#undef COUNTER
+#undef GAUGE
     _Static_assert(sizeof(rows) / sizeof(*rows) <= BROKER_COUNTERS_MAX, "they fit");
     memcpy(out, rows, sizeof(rows));
     return sizeof(rows) / sizeof(*rows);

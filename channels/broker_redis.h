@@ -66,10 +66,21 @@ struct broker_redis_options {
     X(epoch_changes, "redis_epoch_changes_total",                                                  \
       "Times a channel in use began a new epoch: subscribers were told.")
 
+/* The same for what is there now, taken ten times a second. */
+#define BROKER_REDIS_GAUGES(X)                                                                     \
+    X(channels, "redis_channels", "Channels that are subscribed in Redis.")                        \
+    X(followed, "redis_followed_channels", "Those of them whose history is followed.")             \
+    X(tail_bytes, "redis_tail_bytes", "Publications kept here for those who come back.")           \
+    X(held_bytes, "redis_held_bytes", "Messages that wait for others which did not come.")         \
+    X(open_calls, "redis_open_calls", "Calls that wait for Redis.")                                \
+    X(open_bytes, "redis_open_bytes", "Bytes of these calls.")                                     \
+    X(unanswered, "redis_unanswered_commands", "Commands that Redis has not answered yet.")
+
 #define BROKER_REDIS_FIELD(field, name, help) _Atomic uint64_t field;
 /* For the metrics. Thread: any. */
 struct broker_redis_counters {
     BROKER_REDIS_COUNTERS(BROKER_REDIS_FIELD)
+    BROKER_REDIS_GAUGES(BROKER_REDIS_FIELD)
 };
 #undef BROKER_REDIS_FIELD
 

@@ -152,3 +152,10 @@ void redis_inbox_close(struct redis_inbox *b) {
     b->is_closed = true;
     pthread_mutex_unlock(&b->lock);
 }
+
+void redis_inbox_open(struct redis_inbox *b, size_t *count, size_t *bytes) {
+    pthread_mutex_lock(&b->lock);
+    *count = b->open_count;
+    *bytes = b->open_bytes;
+    pthread_mutex_unlock(&b->lock);
+}

@@ -91,6 +91,9 @@ struct redis_call *redis_call_queue_take(struct redis_call_queue *q);
 /* Answers a call that was taken, if somebody waits, and frees it. */
 void redis_call_end(struct redis_inbox *b, struct redis_call *c, enum broker_result result);
 
+/* Bounded calls that are not answered. Thread: any. */
+void redis_inbox_open(struct redis_inbox *b, size_t *count, size_t *bytes);
+
 /* From now on nothing is taken. */
 void redis_inbox_close(struct redis_inbox *b);
 

@@ -38,6 +38,7 @@ void redis_streams_fini(struct redis_streams *s) {
 
 static struct redis_stream *make(struct redis_streams *s, struct str channel) {
     struct redis_stream *t = mem_zalloc(sizeof(*t));
+    s->count++;
     t->owner = s;
     t->channel = channel;
     t->heard_ms = clock_now_ms();
@@ -56,6 +57,7 @@ void redis_streams_end(struct redis_stream *t) {
     list_remove(&t->in_all);
     list_remove(&t->in_tails);
     list_remove(&t->in_queue);
+    t->owner->count--;
     mem_free(t);
 }
 

@@ -30,6 +30,7 @@ struct redis_streams {
     struct list to_compare; /* with Redis */
     struct list to_heal;
     uint32_t quiet_ms; /* a channel that was silent so long is compared */
+    uint32_t count;    /* of streams */
     size_t tail_bytes;
     uint32_t open_compares, open_heals;
 };
