@@ -174,6 +174,7 @@ static void end(struct redis_reading *r, enum redis_outcome outcome, const redis
 static void answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
     struct redis_reading *r = arg;
     const struct position before = r->top;
+    const uint32_t count_before = r->count;
     bool goes_on = true;
     if (outcome != REDIS_ANSWERED || !read_head(r, reply)) {
         end(r, outcome, reply);
@@ -185,16 +186,21 @@ static void answered(void *arg, enum redis_outcome outcome, const redisReply *re
         end(r, outcome, NULL);
         return;
     }
+    if (r->count && r->is_reverse)
+        r->top = before; /* what came since then is not in here */
     size_t n = reply->elements - A_ITEMS;
     r->ttl_ms = reply->element[A_TTL]->integer > 0 ? (uint64_t)reply->element[A_TTL]->integer : 0;
     r->is_other_epoch = r->has_since && !redis_position_is_in(&r->since, &r->top, &r->previous);
     for (size_t i = 0; i < n && goes_on && !r->is_other_epoch; i++)
         goes_on = take_item(r, redis_text(reply->element[A_ITEMS + i]));
     bool is_more = n == CALL_MAX_COUNT || reply->element[A_IS_CUT]->integer;
-    if (goes_on && is_more && r->count && r->count < r->limit && !r->is_other_epoch) {
-        if (!ask(r))
-            end(r, REDIS_LOST, NULL);
-        return;
+    if (goes_on && is_more && r->count < r->limit && !r->is_other_epoch) {
+        if (r->count > count_before) {
+            if (!ask(r))
+                end(r, REDIS_LOST, NULL);
+            return;
+        }
+        r->is_cut = true; /* behind much that is not ours: there is no way around it */
     }
     end(r, outcome, NULL);
 }

@@ -1,0 +1,107 @@
+/* Reading histories over a real redis-server, where it is about what happens at which moment: who
+ * asks while a reading is under way, what is published between two calls of one, and a Redis that
+ * answers but refuses to write.
+ *
+ * Thread: main, and the brokers' own. Owns: a redis-server and nodes per test.
+ */
+#include "channels/broker_redis.c"
+
+#include "channels/redis_scripts.h"
+#include "tests/unit/redis_testing.h"
+
+#include "tests/unit/history_calls.h"
+
+#include <semaphore.h>
+
+#define STREAM TEST_BASE "stream:"
+#define KEEP ((struct publish_options){.keep = {5000, 60000, 60000}})
+
+static void publish_n(uint32_t node, const char *channel, int first, int last) {
+    char data[12];
+    for (int n = first; n <= last; n++) {
+        snprintf(data, sizeof(data), "%d", n);
+        assert_int_equal(publish_with(node, channel, data, &KEEP).offset, n);
+    }
+}
+
+/* --- moments ---------------------------------------------------------------------------------- */
+
+/* A node's Redis thread, held in the middle of an answer. What its links and its inbox get
+ * meanwhile is taken afterwards, in the order in which they began to have something. */
+struct hold {
+    struct mailbox mailbox;
+    sem_t begun, ended;
+    struct history_reply question;
+};
+
+static void hold_wake(void *arg) {
+    struct hold *h = arg;
+    sem_post(&h->begun);
+    sem_wait(&h->ended);
+}
+
+/* Everything that was asked before has been sent to Redis. */
+static void hold_begin(struct hold *h, uint32_t node) {
+    struct broker *b = test_nodes[node].broker;
+    *h = (struct hold){.question = {.reply = {.to = &h->mailbox}}};
+    sem_init(&h->begun, 0, 0);
+    sem_init(&h->ended, 0, 0);
+    mailbox_init(&h->mailbox, SIZE_MAX, hold_wake, h);
+    read_top(node, "held"); /* the turn after that sends */
+    b->ops->history(b, STR("held"), &h->question);
+    sem_wait(&h->begun);
+}
+
+static void hold_end(struct hold *h) {
+    struct mail mail;
+    sem_post(&h->ended);
+    assert_true(mailbox_take(&h->mailbox, &mail));
+    mailbox_fini(&h->mailbox);
+}
+
+static int start_2_held(void **state) {
+    start_2(state);
+    listen_on(1, 0, "held");
+    read_top(1, "held"); /* from now on it is answered without Redis */
+    return 0;
+}
+
+/* --- readings of several calls ---------------------------------------------------------------- */
+
+static void the_top_of_a_reverse_reading_is_where_it_began(void **state) {
+    struct broker *b = test_nodes[1].broker;
+    static struct hold hold;
+    (void)state;
+    publish_n(0, "a", 1, 1200);
+    struct history_reply h = {.reply = reply_to(1, 1), .limit = 1100, .is_reverse = true};
+    redis_server_signal(&server, SIGSTOP);
+    b->ops->history(b, STR("a"), &h);
+    hold_begin(&hold, 1);
+    redis_server_signal(&server, SIGCONT);
+    redis_server_do(&server, "PING");
+    publish_n(0, "a", 1201, 1201);
+    hold_end(&hold);
+    expect_result(1, 1, &h.reply, BROKER_OK);
+    assert_int_equal(h.count, 1100);
+    assert_int_equal(h.items[0]->position.offset, 1200);
+    assert_int_equal(h.top.offset, 1200); /* who continues from there misses nothing */
+    history_reply_fini(&h);
+}
+
+static void much_that_is_not_ours_does_not_keep_a_reading_for_ever(void **state) {
+    (void)state;
+    publish_n(0, "a", 1, 1);
+    redis_server_do(&server, "EVAL %s 1 %s",
+                    "for i = 1, 1500 do redis.call('XADD', KEYS[1], '1-' .. i, 'm', 'x') end",
+                    STREAM "a");
+    expect_range(0, "a", "1", &(struct history_reply){.limit = 5000});
+    expect_range(0, "a", "1", &(struct history_reply){.limit = 5000});
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        REDIS_TEST(the_top_of_a_reverse_reading_is_where_it_began, 2_held),
+        REDIS_TEST(much_that_is_not_ours_does_not_keep_a_reading_for_ever, 1),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
