@@ -105,12 +105,12 @@ static inline int start_all(uint32_t count) {
     return 0;
 }
 
-static int start_1(void **state) {
+static inline int start_1(void **state) {
     (void)state;
     return start_all(1);
 }
 
-static int start_2(void **state) {
+static inline int start_2(void **state) {
     (void)state;
     return start_all(2);
 }
