@@ -45,6 +45,7 @@ struct channel {
     uint32_t count, capacity;
     struct epoch *epochs;
     uint32_t epoch_count;
+    uint64_t harmed_seq; /* when publications were taken out of its history */
 };
 
 static struct book {

@@ -36,6 +36,7 @@ struct seat_sub {
 /* What a worker got of a channel. */
 struct heard {
     struct position last;
+    uint64_t seq;                /* when */
     char (*epochs)[EPOCH_BYTES]; /* all so far */
     uint32_t epoch_count;
 };
@@ -326,6 +327,7 @@ static inline void check_heard(struct booth *b, struct channel *c, const struct 
                   (unsigned long long)p->offset, (unsigned long long)h->last.offset);
     }
     h->last = *p;
+    h->seq = next_seq();
 }
 
 /* A patch makes the publication of the one before. */
@@ -449,6 +451,24 @@ static inline void close_hall(void) {
         hub_fini(&b->sessions.hub);
         for (uint32_t k = 0; k < CHANNELS; k++)
             mem_free(b->heard[k].epochs);
+    }
+    memset(&hall, 0, sizeof(hall));
+}
+
+/* After a test that failed: nobody comes back, and nothing is checked. The brokers stop. */
+static inline void abandon_hall(void) {
+    struct mail mail;
+    for (uint32_t i = 0; i < node_count * WORKERS; i++) {
+        struct sessions *s = &hall.booths[i / WORKERS][i % WORKERS].sessions;
+        struct broker *b = test_nodes[i / WORKERS].broker;
+        if (!s->mailbox)
+            continue;
+        b->ops->stop(b);
+        while (mailbox_take(s->mailbox, &mail))
+            if (mail.kind == MAIL_MSG)
+                msg_unref(mail.msg);
+        for (struct map_node *n = NULL; (n = map_next(&s->hub.channels, n));)
+            fanout_remove(s->fanout, n->key, i % WORKERS);
     }
     memset(&hall, 0, sizeof(hall));
 }

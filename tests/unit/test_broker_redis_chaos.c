@@ -11,24 +11,25 @@
  * channel with a long history may be told anything; wildly, all of it.
  *
  *     CARILLON_TEST_SEED=n    the chance of one run; the order of events, not their time
- *     CARILLON_TEST_RUNS=n    so many seeds from there, each gently and wildly
  *     CARILLON_TEST_ROUNDS=n  from calm to calm, per run
+ *     CARILLON_TEST_LOG=1     what the brokers log
  *
  * Thread: main, and the brokers' own. Owns: a redis-server and nodes per run.
  */
 #include "server/session/client_sync.c"
 
 #include "channels/broker_redis.h"
-#include "channels/redis_envelope.h"
-#include "channels/redis_scripts.h"
+#include "server/base/log.h"
 #include "tests/unit/redis_testing.h"
 
 #include "tests/unit/chaos_book.h"
+#include "tests/unit/chaos_calls.h"
+#include "tests/unit/chaos_redis.h"
 #include "tests/unit/chaos_seats.h"
 
 #include <time.h>
 
-enum { NODES = 3, STEPS_PER_ROUND = 250, ROUNDS = 2, PROBES_MAX = 100 };
+enum { STEPS_PER_ROUND = 250, ROUNDS = 2, PROBES_MAX = 100 };
 
 static struct profile long_one = {"long", {1000, 60000, 60000}, false, true};
 static struct profile one = {"one", {1, 60000, 60000}, false, false};
@@ -41,346 +42,6 @@ static const struct profile *const profiles[CHANNELS] = {
     &long_one,    &one,         &one,       &one,       &brief,    &brief,    &ten_of_them,
     &ten_of_them, &ten_of_them, &forgetful, &forgetful, &big,      &big,
 };
-
-/* --- the redis-server ------------------------------------------------------------------------- */
-
-static struct trouble {
-    enum { RUNNING, FROZEN, DOWN } state;
-    uint64_t until_ms;
-    uint64_t saved_seq; /* 0: there is no snapshot */
-    uint64_t lost_seq;  /* when Redis last lost something */
-    uint64_t calm_seq;  /* the last time when all was well */
-    uint64_t counts[16];
-} trouble;
-
-static bool can_ask(void) {
-    return trouble.state == RUNNING;
-}
-
-static void unlink_snapshot(void) {
-    char file[96];
-    snprintf(file, sizeof(file), "%s/dump.rdb", server.folder);
-    unlink(file);
-}
-
-static void thaw(void) {
-    if (trouble.state == FROZEN)
-        redis_server_signal(&server, SIGCONT);
-    else if (trouble.state == DOWN)
-        redis_server_start(&server);
-    if (trouble.state != RUNNING)
-        note("redis is there again");
-    trouble.state = RUNNING;
-}
-
-static void freeze(uint32_t ms) {
-    if (trouble.state != RUNNING)
-        return;
-    note("redis stops for %u ms", ms);
-    redis_server_signal(&server, SIGSTOP);
-    trouble.state = FROZEN;
-    trouble.until_ms = clock_now_ms() + ms;
-}
-
-static void kill_redis(bool is_total, uint32_t ms) {
-    if (trouble.state == DOWN)
-        return;
-    if (is_total) {
-        unlink_snapshot();
-        trouble.saved_seq = 0;
-    }
-    note("redis is killed for %u ms, %s", ms,
-         is_total ? "all is lost" : "what was not saved is lost");
-    redis_server_kill(&server);
-    note_loss(trouble.saved_seq);
-    trouble.lost_seq = next_seq();
-    trouble.state = DOWN;
-    trouble.until_ms = clock_now_ms() + ms;
-}
-
-static void save(void) {
-    if (!can_ask())
-        return;
-    note("redis saves");
-    redis_server_do(&server, "SAVE");
-    trouble.saved_seq = next_seq();
-}
-
-/* Cuts links of a node: those whose name ends so. */
-static void cut(uint32_t node, const char *which) {
-    char wanted[48], *end = NULL;
-    if (!can_ask())
-        return;
-    note("node %u loses %s", node, *which ? which : "both links");
-    redisReply *list = redis_server_ask(&server, "CLIENT LIST");
-    snprintf(wanted, sizeof(wanted), " name=carillon-node-%u-%s", node, which);
-    for (char *line = strtok_r(list->str, "\n", &end); line; line = strtok_r(NULL, "\n", &end))
-        if (strstr(line, wanted))
-            redis_server_do(&server, "CLIENT KILL ID %d", atoi(line + strlen("id=")));
-    freeReplyObject(list);
-}
-
-static void limit_buffers(const char *limit) {
-    if (can_ask())
-        redis_server_do(&server, "CONFIG SET client-output-buffer-limit %s", limit);
-}
-
-/* Where Redis stands with a channel; false: nowhere. */
-static bool top_in_redis(const struct channel *c, struct position *out) {
-    redisReply *r = redis_server_ask(&server, "HMGET %s%s e s", TEST_BASE "meta:", c->name);
-    bool is_there = r->type == REDIS_REPLY_ARRAY && r->elements == 2 &&
-                    r->element[0]->type == REDIS_REPLY_STRING &&
-                    r->element[1]->type == REDIS_REPLY_STRING;
-    *out = (struct position){0};
-    if (is_there) {
-        memcpy(out->epoch, r->element[0]->str, EPOCH_BYTES);
-        out->offset = strtoull(r->element[1]->str, NULL, 10);
-    }
-    freeReplyObject(r);
-    return is_there;
-}
-
-/* --- publishers ------------------------------------------------------------------------------- */
-
-struct pub_call {
-    struct reply reply;
-    struct channel *channel;
-    uint32_t number;
-};
-
-static struct pub_call *refused[100000]; /* to be repeated */
-static uint32_t refused_count;
-
-static void publish(struct pub_call *call, uint32_t node);
-
-static void acked(struct channel *c, uint32_t number, const struct position *at) {
-    struct publication *p = publication_at(c, number);
-    p->state = PUB_ACKED;
-    p->acked_seq = next_seq();
-    if (!at->offset)
-        violation("%s: publication %u got no offset", c->name, number);
-    enter_place(c, number, at);
-}
-
-static void pub_done(struct reply *r) {
-    struct pub_call *call = list_entry(r, struct pub_call, reply);
-    struct publication *p = publication_at(call->channel, call->number);
-    if (r->result == BROKER_OK) {
-        acked(call->channel, call->number, &r->position);
-        mem_free(call);
-        return;
-    }
-    p->state = PUB_REFUSED;
-    p->may_be_done |= r->result == BROKER_UNKNOWN;
-    if (!p->may_be_done && p->seen.offset)
-        violation("%s: publication %u came, but its publisher is told that nothing was done",
-                  call->channel->name, call->number);
-    assert_true(refused_count < sizeof(refused) / sizeof(*refused));
-    refused[refused_count++] = call;
-}
-
-static void publish(struct pub_call *call, uint32_t node) {
-    struct channel *c = call->channel;
-    struct publication *p = publication_at(c, call->number);
-    struct broker *b = test_nodes[node].broker;
-    char key[32];
-    int n = snprintf(key, sizeof(key), "%s-%u", c->name, call->number);
-    const struct publish_options o = {
-        .keep = c->profile->keep, .makes_delta = c->index % 2, .idempotency_key = {key, (size_t)n}};
-    p->state = PUB_OPEN;
-    p->attempts++;
-    call->reply = reply_to(node, call->number % WORKERS);
-    call->reply.done = pub_done;
-    call_begins(&call->reply, "publish");
-    b->ops->publish(b,
-                    msg_create(&(struct msg_parts){.channel = str_of(c->name),
-                                                   .data = payload_of(c, call->number)}),
-                    &o, &call->reply);
-}
-
-static void publish_new(struct channel *c, uint32_t node) {
-    struct pub_call *call = mem_zalloc(sizeof(*call));
-    call->channel = c;
-    call->number = add_publication(c);
-    publish(call, node);
-}
-
-/* Those that are not certain, once more, on whichever node works. */
-static void publish_again(void) {
-    uint32_t count = refused_count;
-    struct pub_call **calls = mem_array(count + 1, sizeof(*calls));
-    memcpy(calls, refused, count * sizeof(*calls));
-    refused_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t node =
-            (calls[i]->number + publication_at(calls[i]->channel, calls[i]->number)->attempts) %
-            NODES;
-        if (trouble_of(node))
-            refused[refused_count++] = calls[i];
-        else
-            publish(calls[i], node);
-    }
-    mem_free(calls);
-}
-
-/* Has a node met this run of Redis? Only then may its script be called. */
-static bool is_met(void) {
-    redisReply *info = redis_server_ask(&server, "INFO server");
-    redisReply *era = redis_server_ask(&server, "GET %s", TEST_BASE "era");
-    const char *id = strstr(info->str, "run_id:");
-    bool is_same = id && era->type == REDIS_REPLY_STRING && era->len >= 40 &&
-                   !memcmp(id + strlen("run_id:"), era->str, 40);
-    freeReplyObject(info);
-    freeReplyObject(era);
-    return is_same;
-}
-
-/* Numbered and kept, but nobody hears of it. */
-static void publish_unheard(struct channel *c) {
-    static const char mute[] = "local real = redis\n"
-                               "local redis = {call = function(name, ...)\n"
-                               "  if name ~= 'PUBLISH' then return real.call(name, ...) end\n"
-                               "end}\n";
-    const struct keep *k = &c->profile->keep;
-    struct buf envelope = {0}, script = {0};
-    char epoch[EPOCH_BYTES + 1] = "", tail[REDIS_PLACE_TAIL_BYTES];
-    struct position at = {0};
-    if (!can_ask() || !is_met())
-        return;
-    uint32_t number = add_publication(c);
-    for (int i = 0; i < EPOCH_BYTES; i++)
-        epoch[i] = (char)('a' + draw(26));
-    buf_add_z(&script, mute);
-    buf_add(&script, redis_script_text(SCRIPT_PUBLISH));
-    buf_add_char(&script, 0);
-    redis_envelope_add(&envelope, &(struct msg_parts){.data = payload_of(c, number)});
-    redis_place_tail(0, k->ttl_ms, k->size, tail);
-    redisReply *r =
-        redis_server_ask(&server, "EVAL %s 0 %s uid %s %s %u %u %u %b %b %s 0 %s", script.p,
-                         TEST_BASE, c->name, epoch, k->size, (unsigned)k->ttl_ms,
-                         (unsigned)(k->meta_ttl_ms > k->ttl_ms ? k->meta_ttl_ms : k->ttl_ms), tail,
-                         sizeof(tail), envelope.p, envelope.n, "", "");
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2)
-        violation("the script says %s", r->str ? r->str : "nonsense");
-    memcpy(at.epoch, r->element[1]->str, EPOCH_BYTES);
-    at.offset = strtoull(r->element[1]->str + EPOCH_BYTES + 1, NULL, 10);
-    note("nobody hears of %s %.8s/%llu", c->name, at.epoch, (unsigned long long)at.offset);
-    acked(c, number, &at);
-    freeReplyObject(r);
-    buf_fini(&envelope);
-    buf_fini(&script);
-}
-
-/* --- those who only ask ----------------------------------------------------------------------- */
-
-struct probe {
-    struct history_reply history;
-    struct channel *channel;
-    uint32_t node, worker;
-    struct position heard; /* by the worker, when it was asked */
-    uint64_t seq;
-};
-
-/* Is the answer to one who has all up to `since` as it should be? */
-static void check_completeness(const struct probe *p) {
-    const struct history_reply *h = &p->history;
-    const struct channel *c = p->channel;
-    bool is_known = h->since.offset <= h->top.offset && !h->is_other_epoch;
-    uint64_t missed = h->top.offset - h->since.offset;
-    if (!book.is_gentle || !c->profile->is_safe || !h->has_since || h->is_reverse || !h->limit)
-        return;
-    if (!is_known)
-        violation("%s: %.8s/%llu is called unknown", c->name, h->since.epoch,
-                  (unsigned long long)h->since.offset);
-    if (missed > c->profile->keep.size)
-        return;
-    if (h->count && h->items[0]->position.offset != h->since.offset + 1)
-        violation("%s: from %llu on comes %llu", c->name, (unsigned long long)h->since.offset,
-                  (unsigned long long)h->items[0]->position.offset);
-    if (!h->is_cut && h->count != (missed < h->limit ? missed : h->limit))
-        violation("%s: %u of %u are there", c->name, h->count, (unsigned)missed);
-}
-
-static void check_answer(const struct probe *p) {
-    const struct history_reply *h = &p->history;
-    struct channel *c = p->channel;
-    int step = h->is_reverse ? -1 : 1;
-    for (uint32_t i = 0; i < h->count; i++) {
-        const struct position *at = &h->items[i]->position;
-        enter_msg(c, h->items[i]);
-        if (!is_epoch_of(at, h->top.epoch) || at->offset > h->top.offset)
-            violation("%s: %.8s/%llu is above %.8s/%llu", c->name, at->epoch,
-                      (unsigned long long)at->offset, h->top.epoch,
-                      (unsigned long long)h->top.offset);
-        if (i && at->offset != h->items[i - 1]->position.offset + (uint64_t)step)
-            violation("%s: a hole in an answer at %llu", c->name, (unsigned long long)at->offset);
-        if (h->has_since && !h->is_reverse && at->offset <= h->since.offset)
-            violation("%s: an answer begins too early", c->name);
-    }
-    if (h->count > h->limit || (h->is_other_epoch && h->count))
-        violation("%s: an answer has too much", c->name);
-    if (h->count && !h->is_reverse && !h->is_cut && h->count < h->limit &&
-        h->items[h->count - 1]->position.offset != h->top.offset)
-        violation("%s: an answer ends before the top", c->name);
-    if (is_epoch_of(&p->heard, h->top.epoch) && h->top.offset < p->heard.offset &&
-        p->seq > trouble.lost_seq)
-        violation("%s: node %u answers %llu, but has posted %llu before", c->name, p->node,
-                  (unsigned long long)h->top.offset, (unsigned long long)p->heard.offset);
-    check_completeness(p);
-}
-
-static void probe_done(struct reply *r) {
-    struct history_reply *h = list_entry(r, struct history_reply, reply);
-    struct probe *p = list_entry(h, struct probe, history);
-    if (r->result == BROKER_OK && p->seq > trouble.lost_seq)
-        check_answer(p);
-    history_reply_fini(h);
-    mem_free(p);
-}
-
-static void ask_history(struct channel *c, uint32_t node, uint32_t how) {
-    struct probe *p = mem_zalloc(sizeof(*p));
-    struct history_reply *h = &p->history;
-    struct epoch *e = c->epoch_count ? &c->epochs[c->epoch_count - 1] : NULL;
-    *p = (struct probe){.channel = c, .node = node, .worker = how % WORKERS, .seq = next_seq()};
-    p->heard = hall.booths[node][p->worker].heard[c->index].last;
-    h->reply = reply_to(node, p->worker);
-    h->reply.done = probe_done;
-    h->has_since = e && how % 8 != 1;
-    h->is_reverse = how % 16 == 1 || how % 32 == 2;
-    h->limit = how % 8 == 3 ? 0 : how % 8 == 4 ? 1 + how % 300 : how % 16 == 1 ? 1 : UINT32_MAX - 1;
-    h->max_bytes = how % 8 == 5 ? 1000 + how % 100000 : 0;
-    if (h->has_since) {
-        memcpy(h->since.epoch, e->name, EPOCH_BYTES);
-        h->since.offset = e->top - (how >> 8) % (e->top < 300 ? e->top + 1 : 300);
-    }
-    proxy_history(&hall.booths[node][p->worker].proxy, str_of(c->name), h);
-}
-
-struct removal {
-    struct reply reply;
-};
-
-static void removal_done(struct reply *r) {
-    mem_free(list_entry(r, struct removal, reply));
-}
-
-static void remove_history(struct channel *c, uint32_t node) {
-    struct broker *b = test_nodes[node].broker;
-    struct removal *r = mem_zalloc(sizeof(*r));
-    note("node %u removes the history of %s", node, c->name);
-    r->reply = reply_to(node, 0);
-    r->reply.done = removal_done;
-    call_begins(&r->reply, "history_remove");
-    b->ops->history_remove(b, str_of(c->name), &r->reply);
-}
-
-static void delete_key(struct channel *c, const char *kind) {
-    if (!can_ask())
-        return;
-    note("%s of %s is deleted", kind, c->name);
-    redis_server_do(&server, "DEL %s%s:%s", TEST_BASE, kind, c->name);
-}
 
 /* --- what happens ----------------------------------------------------------------------------- */
 
@@ -412,6 +73,7 @@ static void check_one(struct seat *t) {
 static void vandalize(struct channel *c, uint32_t node, uint32_t how) {
     if (book.is_gentle && c->profile->is_safe)
         return;
+    c->harmed_seq = next_seq();
     if (how % 4 == 0)
         delete_key(c, "meta");
     else if (how % 4 == 1)
@@ -440,14 +102,14 @@ static void stop_redis(uint32_t how) {
 }
 
 static void happen(void) {
-    uint32_t kind = draw(1000), how = draw(1u << 30), node = draw(NODES);
+    uint32_t kind = draw(1000), how = draw(1u << 30), node = draw(node_count);
     struct channel *c = &book.channels[draw(CHANNELS)];
     struct seat *t = &hall.seats[draw(SEATS)];
     if (kind < 500)
         publish_new(c, node);
     else if (kind < 560)
         for (uint32_t i = 0; i < how % (c->profile->is_big ? 8 : 60); i++)
-            publish_new(c, (node + i * how) % NODES);
+            publish_new(c, (node + i * how) % node_count);
     else if (kind < 760)
         come_or_go(t, how);
     else if (kind < 780)
@@ -490,7 +152,7 @@ static void pass_time(uint64_t ms) {
 /* --- calm ------------------------------------------------------------------------------------- */
 
 static bool is_settled(void) {
-    for (uint32_t i = 0; i < NODES; i++)
+    for (uint32_t i = 0; i < node_count; i++)
         if (trouble_of(i))
             return false;
     for (uint32_t i = 0; i < SEATS; i++)
@@ -569,7 +231,7 @@ static void round_of_chaos(void) {
     note("it becomes calm");
     become_calm("in the end");
     for (uint32_t i = 0; i < CHANNELS; i++)
-        publish_new(&book.channels[i], i % NODES);
+        publish_new(&book.channels[i], i % node_count);
     become_calm("after one more");
     check_publications();
     trouble.calm_seq = next_seq();
@@ -584,7 +246,7 @@ static uint32_t setting(const char *name, uint32_t otherwise) {
 
 static void report(uint64_t seed) {
     uint64_t gaps = 0, refilled = 0, lost = 0, reads = 0, reconnects = 0, published = 0;
-    for (uint32_t i = 0; i < NODES; i++) {
+    for (uint32_t i = 0; i < node_count; i++) {
         gaps += counters_of(i)->gaps;
         refilled += counters_of(i)->refilled;
         lost += counters_of(i)->lost;
@@ -629,15 +291,18 @@ static uint64_t random_seed(void) {
 
 static int start_chaos(void **state) {
     (void)state;
+    log_setup(getenv("CARILLON_TEST_LOG") ? LOG_DEBUG : LOG_NONE, false);
     broker_quiet_ms = slowly(300);
     brief.keep.ttl_ms = slowly(300);
     forgetful.keep.ttl_ms = slowly(400);
     forgetful.keep.meta_ttl_ms = slowly(1500);
-    return start_all(NODES);
+    return start_all(NODES_MAX_IN_TEST);
 }
 
 /* Of a test that failed, too. */
 static int stop_chaos(void **state) {
+    abandon_hall();
+    close_book();
     unlink_snapshot();
     return stop_all(state);
 }
