@@ -150,6 +150,7 @@ struct probe {
     uint32_t node, worker;
     struct heard heard; /* by the worker, when it was asked */
     uint64_t seq;
+    uint64_t removed_seq; /* what was acknowledged before was removed before it was asked */
 };
 
 /* Is the answer to one who has all up to `since` as it should be? */
@@ -178,7 +179,9 @@ static inline void check_answer(const struct probe *p) {
     int step = h->is_reverse ? -1 : 1;
     for (uint32_t i = 0; i < h->count; i++) {
         const struct position *at = &h->items[i]->position;
-        enter_msg(c, h->items[i]);
+        const struct publication *got = publication_at(c, enter_msg(c, h->items[i]));
+        if (got->state == PUB_ACKED && got->acked_seq < p->removed_seq)
+            violation("%s: %llu was removed before", c->name, (unsigned long long)at->offset);
         if (!is_epoch_of(at, h->top.epoch) || at->offset > h->top.offset)
             violation("%s: %.8s/%llu is above %.8s/%llu", c->name, at->epoch,
                       (unsigned long long)at->offset, h->top.epoch,
@@ -214,6 +217,7 @@ static inline void ask_history(struct channel *c, uint32_t node, uint32_t how) {
     struct history_reply *h = &p->history;
     struct epoch *e = c->epoch_count ? &c->epochs[c->epoch_count - 1] : NULL;
     *p = (struct probe){.channel = c, .node = node, .worker = how % WORKERS, .seq = next_seq()};
+    p->removed_seq = c->removed_seq[node] > trouble.lost_seq ? c->removed_seq[node] : 0;
     p->heard = hall.booths[node][p->worker].heard[c->index];
     h->reply = reply_to(node, p->worker);
     h->reply.done = probe_done;
@@ -230,17 +234,23 @@ static inline void ask_history(struct channel *c, uint32_t node, uint32_t how) {
 
 struct removal {
     struct reply reply;
+    struct channel *channel;
+    uint32_t node;
+    uint64_t seq;
 };
 
 static inline void removal_done(struct reply *r) {
-    mem_free(list_entry(r, struct removal, reply));
+    struct removal *removal = list_entry(r, struct removal, reply);
+    if (r->result == BROKER_OK && removal->seq > trouble.lost_seq)
+        removal->channel->removed_seq[removal->node] = removal->seq;
+    mem_free(removal);
 }
 
 static inline void remove_history(struct channel *c, uint32_t node) {
     struct broker *b = test_nodes[node].broker;
     struct removal *r = mem_zalloc(sizeof(*r));
     note("node %u removes the history of %s", node, c->name);
-    r->reply = reply_to(node, 0);
+    *r = (struct removal){reply_to(node, 0), c, node, next_seq()};
     r->reply.done = removal_done;
     call_begins(&r->reply, "history_remove");
     b->ops->history_remove(b, str_of(c->name), &r->reply);

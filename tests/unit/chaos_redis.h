@@ -14,7 +14,6 @@ static struct trouble {
     uint64_t saved_seq; /* 0: there is no snapshot */
     uint64_t lost_seq;  /* when Redis last lost something */
     uint64_t calm_seq;  /* the last time when all was well */
-    uint64_t counts[16];
 } trouble;
 
 static inline bool can_ask(void) {
