@@ -3,7 +3,8 @@
  *
  * For presence, redis.pcall everywhere: one bad key must not keep the others from being written.
  * The first error is what the script answers in the end. For histories, redis.call: the first
- * command that Redis may refuse comes before all that change something.
+ * command that Redis may refuse comes before all that change something. But a Redis that refuses to
+ * write (NOREPLICAS, MISCONF) is still read from: that a position lives on is tried only.
  *
  * Nodes of the first form of the layout know no places: they have no name in the registry. While
  * one is there, each publication with a place is published once more, without, right behind it.
@@ -192,7 +193,7 @@ static const char *const texts[SCRIPTS] = {
     "  redis.call('DEL', stream)\n"
     "  redis.call('HSET', meta, 'e', m[1], 's', m[2], 'r', era(), 't', m[5])\n"
     "end\n"
-    "redis.call('PEXPIRE', meta, m[5])\n"
+    "redis.pcall('PEXPIRE', meta, m[5])\n"
     "local out = {m[2], m[1], m[4] or '0', m[3] or '', redis.call('PTTL', stream), 0}\n"
     "local is_reverse, since, left = ARGV[5] == 'r', ARGV[6], tonumber(ARGV[7])\n"
     "local at, bytes, max_bytes = is_reverse and '+' or '-', 0, tonumber(ARGV[8])\n"
@@ -226,12 +227,12 @@ static const char *const texts[SCRIPTS] = {
                                  "  local meta = base .. '" REDIS_META "' .. ARGV[i]\n"
                                  "  local m = try('HMGET', meta, 'e', 's', 't')\n"
                                  "  if m and m[1] == ARGV[i + 1] and m[2] == ARGV[i + 2] then\n"
-                                 "    if m[3] then try('PEXPIRE', meta, m[3]) end\n"
-                                 "  else\n"
+                                 "    if m[3] then redis.pcall('PEXPIRE', meta, m[3]) end\n"
+                                 "  elseif m then\n"
                                  "    out[#out + 1] = ARGV[i]\n"
                                  "  end\n"
                                  "end\n"
-                                 "return fault or out\n",
+                                 "return #out == 0 and fault or out\n",
 
     [SCRIPT_REMOVE] =
         LUA_STREAM "local m = redis.call('HMGET', meta, 'e', 's')\n"

@@ -14,7 +14,9 @@
 #include <semaphore.h>
 
 #define STREAM TEST_BASE "stream:"
+#define META TEST_BASE "meta:"
 #define KEEP ((struct publish_options){.keep = {5000, 60000, 60000}})
+#define COUNT_OF(node, field) ((uint64_t)counters_of(node)->field)
 
 static void publish_n(uint32_t node, const char *channel, int first, int last) {
     char data[12];
@@ -22,6 +24,20 @@ static void publish_n(uint32_t node, const char *channel, int first, int last) {
         snprintf(data, sizeof(data), "%d", n);
         assert_int_equal(publish_with(node, channel, data, &KEEP).offset, n);
     }
+}
+
+/* The next offset is there, but nobody hears of it. */
+static void publish_unheard(const char *channel, const char *data) {
+    static const char script[] =
+        "local top = redis.call('HINCRBY', KEYS[1], 's', 1)\n"
+        "local epoch = redis.call('HGET', KEYS[1], 'e')\n"
+        "redis.call('XADD', KEYS[2], top .. '-0', 'm', 'CRN2' .. struct.pack('<I4I8', 36, top) ..\n"
+        "    epoch .. struct.pack('<I4I4I4', 0, 60, 1000) .. ARGV[1])\n";
+    struct buf envelope = {0};
+    redis_envelope_add(&envelope, &(struct msg_parts){.data = str_of(data)});
+    redis_server_do(&server, "EVAL %s 2 %s%s %s%s %b", script, META, channel, STREAM, channel,
+                    envelope.p, envelope.n);
+    buf_fini(&envelope);
 }
 
 /* --- moments ---------------------------------------------------------------------------------- */
@@ -98,10 +114,45 @@ static void much_that_is_not_ours_does_not_keep_a_reading_for_ever(void **state)
     expect_range(0, "a", "1", &(struct history_reply){.limit = 5000});
 }
 
+/* --- a Redis that refuses --------------------------------------------------------------------- */
+
+static int start_2_quick(void **state) {
+    broker_quiet_ms = slowly(300);
+    return start_2(state);
+}
+
+static void while_redis_refuses_to_write_histories_are_read(void **state) {
+    (void)state;
+    listen_on(1, 0, "a");
+    publish_n(0, "a", 1, 1);
+    expect_msg(1, 0, MSG_PUBLICATION, "1");
+    publish_unheard("a", "2");
+    redis_server_do(&server, "CONFIG SET min-replicas-to-write 1");
+    expect_msg(1, 0, MSG_PUBLICATION, "2"); /* the silence is compared */
+    expect_range(0, "a", "1 2", &(struct history_reply){.limit = 10});
+    stop_listening(1, 0, "a");
+}
+
+static void a_foreign_key_does_not_keep_other_channels_from_being_compared(void **state) {
+    (void)state;
+    listen_on(1, 0, "a");
+    listen_on(1, 0, "b");
+    publish_n(0, "a", 1, 1);
+    read_top(1, "b");
+    redis_server_do(&server, "SET %s foreign", META "b");
+    expect_msg(1, 0, MSG_PUBLICATION, "1");
+    publish_unheard("a", "2");
+    expect_msg(1, 0, MSG_PUBLICATION, "2");
+    stop_listening(1, 0, "a");
+    stop_listening(1, 0, "b");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         REDIS_TEST(the_top_of_a_reverse_reading_is_where_it_began, 2_held),
         REDIS_TEST(much_that_is_not_ours_does_not_keep_a_reading_for_ever, 1),
+        REDIS_TEST(while_redis_refuses_to_write_histories_are_read, 2_quick),
+        REDIS_TEST(a_foreign_key_does_not_keep_other_channels_from_being_compared, 2_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
