@@ -36,6 +36,7 @@ struct redis_call {
     struct publish_options publish;
     bool is_kept;
     uint8_t attempts;  /* of a question about history, so far */
+    bool is_read_for;  /* the reading that is under way began after it came */
     size_t size_bytes; /* as counted; 0: not bounded */
     size_t channel_bytes;
     char channel[]; /* when there is no message; else the texts of `publish` */

@@ -114,8 +114,10 @@ void redis_streams_remove(struct redis_streams *s, struct redis_call *c) {
 /* Answers those that the view can, in their order; the others wait on. */
 static void answer_from(struct redis_stream *t, const struct redis_view *v) {
     for (struct redis_call *c = redis_call_queue_take(&t->waiting), *next; c; c = next) {
+        struct redis_view own = *v;
+        own.is_fresh &= c->is_read_for;
         next = c->next;
-        if (redis_view_answer(v, redis_stream_question(c)))
+        if (redis_view_answer(&own, redis_stream_question(c)))
             redis_call_end(t->owner->inbox, c, BROKER_OK);
         else
             redis_call_queue_add(&t->waiting, c);
@@ -263,8 +265,9 @@ static void fill_done(struct redis_reading *r, enum redis_outcome outcome) {
 /* As little as answers all that wait. */
 static void set_range(struct redis_reading *r, const struct redis_stream *t) {
     r->limit = 0;
-    for (const struct redis_call *c = t->waiting.first; c; c = c->next) {
+    for (struct redis_call *c = t->waiting.first; c; c = c->next) {
         const struct history_reply *h = redis_stream_question(c);
+        c->is_read_for = true;
         if (h->has_since && (!r->has_since || h->since.offset < r->since.offset)) {
             r->has_since = true;
             r->since.offset = h->since.offset; /* in whatever epoch */

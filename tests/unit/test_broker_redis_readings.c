@@ -82,6 +82,38 @@ static int start_2_held(void **state) {
     return 0;
 }
 
+/* --- who asks while a reading is under way ---------------------------------------------------- */
+
+static void a_reading_is_not_enough_for_who_knows_more_and_came_later(void **state) {
+    struct broker *b = test_nodes[1].broker;
+    static struct hold hold;
+    (void)state;
+    publish_n(0, "a", 1, 9);
+    struct position since = read_top(0, "a");
+    struct history_reply first = {
+        .reply = reply_to(1, 1), .limit = 10, .has_since = true, .since = since};
+    struct history_reply other = {.reply = reply_to(1, 1)};
+    struct history_reply later = {.reply = reply_to(1, 1), .limit = 10, .has_since = true};
+    listen_on(1, 0, "a");
+    redis_server_signal(&server, SIGSTOP);
+    b->ops->history(b, STR("a"), &first);
+    hold_begin(&hold, 1);
+    b->ops->history(b, STR("held"), &other); /* calls are taken before Redis' answer */
+    redis_server_signal(&server, SIGCONT);
+    redis_server_do(&server, "PING"); /* the first one has its answer */
+    publish_n(0, "a", 10, 10);
+    later.since = read_top(0, "a");
+    assert_int_equal(later.since.offset, 10);
+    b->ops->history(b, STR("a"), &later);
+    hold_end(&hold);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(next_mail(1, 1, MAIL_REPLY).reply->result, BROKER_OK);
+    assert_int_equal(later.top.offset, 10);
+    assert_int_equal(later.count, 0);
+    history_reply_fini(&first);
+    stop_listening(1, 0, "a");
+}
+
 /* --- readings of several calls ---------------------------------------------------------------- */
 
 static void the_top_of_a_reverse_reading_is_where_it_began(void **state) {
@@ -149,6 +181,7 @@ static void a_foreign_key_does_not_keep_other_channels_from_being_compared(void 
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        REDIS_TEST(a_reading_is_not_enough_for_who_knows_more_and_came_later, 2_held),
         REDIS_TEST(the_top_of_a_reverse_reading_is_where_it_began, 2_held),
         REDIS_TEST(much_that_is_not_ours_does_not_keep_a_reading_for_ever, 1),
         REDIS_TEST(while_redis_refuses_to_write_histories_are_read, 2_quick),
