@@ -124,8 +124,10 @@ static void answer_from(struct redis_stream *t, const struct redis_view *v) {
     }
 }
 
+/* Also while something is missing: what is told is where the subscribers are, and they get the rest
+ * as everybody does. */
 static void answer_from_tail(struct redis_stream *t) {
-    if (!t->is_known || t->is_broken)
+    if (!t->is_known)
         return;
     if (t->tail.count && clock_now_ms() >= t->tail_due_ms) {
         size_t bytes_before = t->tail.bytes;
@@ -256,8 +258,7 @@ static void fill_done(struct redis_reading *r, enum redis_outcome outcome) {
             answer_from_reading(t, read);
         count_attempt(t, outcome != REDIS_ANSWERED);
         redis_stream_reading_over(t);
-        if (!t->is_broken)
-            redis_stream_answer(t);
+        redis_stream_answer(t);
     }
     stream_read_free(read);
 }

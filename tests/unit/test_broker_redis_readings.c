@@ -114,6 +114,66 @@ static void a_reading_is_not_enough_for_who_knows_more_and_came_later(void **sta
     stop_listening(1, 0, "a");
 }
 
+/* A node heals so many channels at a time. */
+static void the_top_of_a_channel_is_not_told_before_what_is_below(void **state) {
+    enum { CHANNELS = 40 };
+    struct broker *b = test_nodes[1].broker;
+    struct history_reply calls[CHANNELS];
+    uint64_t told[CHANNELS + 1] = {0};
+    char name[8];
+    static struct hold hold;
+    (void)state;
+    for (int i = 0; i < CHANNELS; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        fanout_add(test_nodes[1].fanout, str_of(name), 1);
+        struct reply r = reply_to(1, 1);
+        b->ops->attach(b, str_of(name), &r);
+        expect_result(1, 1, &r, BROKER_OK);
+        publish_n(0, name, 1, 1);
+        msg_unref(next_msg(1, 1));
+        publish_unheard(name, "2");
+    }
+    hold_begin(&hold, 1);
+    for (int i = 0; i < CHANNELS; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        publish_n(0, name, 3, 3);
+    }
+    redis_server_do(&server, "PING"); /* everybody has the last one, too */
+    redis_server_signal(&server, SIGSTOP);
+    hold_end(&hold);
+    WAIT_UNTIL(COUNT_OF(1, gaps) == CHANNELS);
+    for (int i = 0; i < CHANNELS; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        calls[i] = (struct history_reply){.reply = reply_to(1, 1)};
+        b->ops->history(b, str_of(name), &calls[i]);
+    }
+    struct history_reply last = {.reply = reply_to(1, 0)};
+    b->ops->history(b, STR("held"), &last);
+    expect_result(1, 0, &last.reply, BROKER_OK); /* all of them have been asked */
+    redis_server_signal(&server, SIGCONT);
+    for (int left = 3 * CHANNELS; left > 0; left--) {
+        struct mail mail;
+        while (!mailbox_take(test_nodes[1].boxes[1], &mail))
+            wait_for_mail(&test_nodes[1].workers[1]);
+        if (mail.kind == MAIL_MSG) {
+            uint64_t number = CHANNELS;
+            str_to_u64(mail.msg->parts.channel, &number);
+            told[number] = mail.msg->position.offset;
+            msg_unref(mail.msg);
+            continue;
+        }
+        struct history_reply *h = list_entry(mail.reply, struct history_reply, reply);
+        uint64_t before = told[h - calls] ? told[h - calls] : 1;
+        assert_int_equal(h->reply.result, BROKER_OK);
+        assert_in_range(h->top.offset, 1, before);
+    }
+    for (int i = 0; i < CHANNELS; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        fanout_remove(test_nodes[1].fanout, str_of(name), 1);
+        b->ops->detach(b, str_of(name));
+    }
+}
+
 /* --- readings of several calls ---------------------------------------------------------------- */
 
 static void the_top_of_a_reverse_reading_is_where_it_began(void **state) {
@@ -182,6 +242,7 @@ static void a_foreign_key_does_not_keep_other_channels_from_being_compared(void 
 int main(void) {
     const struct CMUnitTest tests[] = {
         REDIS_TEST(a_reading_is_not_enough_for_who_knows_more_and_came_later, 2_held),
+        REDIS_TEST(the_top_of_a_channel_is_not_told_before_what_is_below, 2_held),
         REDIS_TEST(the_top_of_a_reverse_reading_is_where_it_began, 2_held),
         REDIS_TEST(much_that_is_not_ours_does_not_keep_a_reading_for_ever, 1),
         REDIS_TEST(while_redis_refuses_to_write_histories_are_read, 2_quick),
