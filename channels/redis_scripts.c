@@ -4,7 +4,8 @@
  * For presence, redis.pcall everywhere: one bad key must not keep the others from being written.
  * The first error is what the script answers in the end. For histories, redis.call: the first
  * command that Redis may refuse comes before all that change something. But a Redis that refuses to
- * write (NOREPLICAS, MISCONF) is still read from: that a position lives on is tried only.
+ * write (NOREPLICAS, MISCONF) is still read from: that a position lives on, or is of this era, is
+ * tried only.
  *
  * Nodes of the first form of the layout know no places: they have no name in the registry. While
  * one is there, each publication with a place is published once more, without, right behind it.
@@ -186,8 +187,8 @@ static const char *const texts[SCRIPTS] = {
     [SCRIPT_READ] = LUA_STREAM LUA_ERA
     "local m = redis.call('HMGET', meta, 'e', 's', 'p', 'q', 't', 'r')\n"
     "if m[1] and m[6] ~= era() then\n"
-    "  m[1], m[3], m[4] = ARGV[4], m[1], m[2]\n"
-    "  redis.call('HSET', meta, 'e', m[1], 'p', m[3], 'q', m[4], 'r', era())\n"
+    "  local done = redis.pcall('HSET', meta, 'e', ARGV[4], 'p', m[1], 'q', m[2], 'r', era())\n"
+    "  if type(done) == 'number' then m[1], m[3], m[4] = ARGV[4], m[1], m[2] end\n"
     "elseif not m[1] then\n"
     "  m = {ARGV[4], '0', false, false, '" UNBORN_MS "'}\n"
     "  redis.call('DEL', stream)\n"
