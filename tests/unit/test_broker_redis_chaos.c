@@ -47,22 +47,35 @@ static const struct profile *const profiles[CHANNELS] = {
 
 /* --- what happens ----------------------------------------------------------------------------- */
 
+/* To another node, whose messages may travel faster or slower. */
+static void move(struct seat *t, uint32_t how) {
+    t->node = how % node_count;
+    t->worker = how / node_count % WORKERS;
+}
+
 static void come_or_go(struct seat *t, uint32_t how) {
     if (t->wants_in && t->in && t->in->sub.state == SUBSCRIPTION_SYNCING && how % 4)
         return;
-    t->wants_in = !t->wants_in;
-    if (!t->wants_in && t->in)
+    if (t->in)
         leave_seat(t);
+    if (t->wants_in && how % 4 == 1) { /* at once again, elsewhere */
+        move(t, how / 8);
+        return;
+    }
+    t->wants_in = !t->wants_in;
+    move(t, how / 8);
     if (t->wants_in && how % 8 == 0)
         t->is_fresh = true;
 }
 
-static void many_come_back(struct channel *c) {
+static void many_come_back(struct channel *c, uint32_t how) {
     note("all of %s come back", c->name);
     for (uint32_t i = c->index; i < SEATS; i += CHANNELS) {
         struct seat *t = &hall.seats[i];
         if (is_live(t))
             leave_seat(t);
+        if (!t->in && how % 2)
+            move(t, how / 8 + i);
         t->wants_in = true;
     }
 }
@@ -117,7 +130,7 @@ static void happen(void) {
     else if (kind < 760)
         come_or_go(t, how);
     else if (kind < 780)
-        many_come_back(c);
+        many_come_back(c, how);
     else if (kind < 840)
         for (uint32_t i = 0; i < 1 + how % PROBES_MAX; i++)
             ask_history(c, node, how * (i + 1));
