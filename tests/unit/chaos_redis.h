@@ -88,19 +88,37 @@ static inline void limit_buffers(const char *limit) {
         redis_server_do(&server, "CONFIG SET client-output-buffer-limit %s", limit);
 }
 
-/* Where Redis stands with a channel; false: nowhere. */
-static inline bool top_in_redis(const struct channel *c, struct position *out) {
-    redisReply *r = redis_server_ask(&server, "HMGET %s%s e s", TEST_BASE "meta:", c->name);
-    bool is_there = r->type == REDIS_REPLY_ARRAY && r->elements == 2 &&
-                    r->element[0]->type == REDIS_REPLY_STRING &&
-                    r->element[1]->type == REDIS_REPLY_STRING;
-    *out = (struct position){0};
-    if (is_there) {
-        memcpy(out->epoch, r->element[0]->str, EPOCH_BYTES);
-        out->offset = strtoull(r->element[1]->str, NULL, 10);
+/* Where Redis stands with a channel. */
+struct standing {
+    bool is_there;
+    struct position top, previous; /* the end of the epoch before */
+};
+
+static inline struct position position_in(const redisReply *epoch, const redisReply *offset) {
+    struct position p = {0};
+    if (epoch->type != REDIS_REPLY_STRING || offset->type != REDIS_REPLY_STRING)
+        return p;
+    memcpy(p.epoch, epoch->str, EPOCH_BYTES);
+    p.offset = strtoull(offset->str, NULL, 10);
+    return p;
+}
+
+static inline struct standing standing_in_redis(const struct channel *c) {
+    struct standing s = {0};
+    redisReply *r = redis_server_ask(&server, "HMGET %s%s e s p q", TEST_BASE "meta:", c->name);
+    if (r->type == REDIS_REPLY_ARRAY && r->elements == 4) {
+        s.top = position_in(r->element[0], r->element[1]);
+        s.previous = position_in(r->element[2], r->element[3]);
+        s.is_there = s.top.epoch[0];
     }
     freeReplyObject(r);
-    return is_there;
+    return s;
+}
+
+/* Has one who is here missed nothing? A new epoch that has no publication yet may be unknown. */
+static inline bool is_at_top(const struct standing *s, const struct position *at) {
+    return s->is_there && (is_same_place(at, &s->top) ||
+                           (is_same_place(at, &s->previous) && at->offset == s->top.offset));
 }
 
 #endif

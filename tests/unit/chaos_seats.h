@@ -230,6 +230,8 @@ void sync_done(struct subscription *sub, enum client_error error) {
     hall.recovered += r->count;
     if (!is_same_place(&t->position, &sub->position))
         violation("seat %u is not where the server thinks", t->index);
+    note("seat %u of %s on %u.%u lives at %.8s/%llu", t->index, t->channel->name, t->node,
+         t->worker, t->position.epoch, (unsigned long long)t->position.offset);
     sub->state = SUBSCRIPTION_LIVE;
     sync_end(sub);
     if (is_cut) /* it comes back for the rest */
@@ -372,6 +374,9 @@ static inline void booth_takes(struct booth *b, struct msg *m) {
         check_heard(b, c, m);
         check_delta(c, m);
     }
+    if (m->parts.kind == MSG_TOP)
+        note("%u.%u hears that %s is at %.8s/%llu", s->worker / WORKERS, s->worker % WORKERS,
+             c->name, m->position.epoch, (unsigned long long)m->position.offset);
     if (!hc)
         return;
     hc->heard_ms = clock_now_ms();

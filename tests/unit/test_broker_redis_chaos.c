@@ -179,12 +179,11 @@ static bool is_settled(void) {
 }
 
 /* NULL, or one who does not stand where Redis does. */
-static const struct seat *find_astray(struct position *top) {
+static const struct seat *find_astray(struct standing *s) {
     for (uint32_t i = 0; i < CHANNELS; i++) {
-        bool is_there = top_in_redis(&book.channels[i], top);
+        *s = standing_in_redis(&book.channels[i]);
         for (uint32_t k = i; k < SEATS; k += CHANNELS)
-            if (is_live(&hall.seats[k]) &&
-                (!is_there || !is_same_place(&hall.seats[k].position, top)))
+            if (is_live(&hall.seats[k]) && !is_at_top(s, &hall.seats[k].position))
                 return &hall.seats[k];
     }
     return NULL;
@@ -193,11 +192,11 @@ static const struct seat *find_astray(struct position *top) {
 static void become_calm(const char *when) {
     uint64_t end_ms = clock_now_ms() + slowly(8000);
     const struct seat *astray = NULL;
-    struct position top = {0};
+    struct standing s = {0};
     for (;;) {
         pass_time(2);
         bool is_still = is_settled();
-        astray = is_still ? find_astray(&top) : NULL;
+        astray = is_still ? find_astray(&s) : NULL;
         if (is_still && !astray && !take_mail())
             return;
         if (clock_now_ms() < end_ms)
@@ -207,8 +206,8 @@ static void become_calm(const char *when) {
                       "at %.8s/%llu",
                       when, astray->index, astray->channel->name, astray->channel->profile->name,
                       astray->node, astray->worker, astray->position.epoch,
-                      (unsigned long long)astray->position.offset, top.epoch,
-                      (unsigned long long)top.offset);
+                      (unsigned long long)astray->position.offset, s.top.epoch,
+                      (unsigned long long)s.top.offset);
         violation("%s, it does not become calm: %u calls, %u publications, %s", when,
                   hall.open_count, refused_count, trouble_of(0) ? trouble_of(0) : "up");
     }
