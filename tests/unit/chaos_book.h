@@ -9,7 +9,7 @@
 #include "channels/delta.h"
 #include "tests/unit/redis_testing.h"
 
-enum { CHANNELS = 20, EVENTS_KEPT = 3000, BIG_BYTES = 200000 };
+enum { CHANNELS = 20, EVENTS_KEPT = 1000, BIG_BYTES = 200000 };
 
 struct profile {
     const char *name;

@@ -223,6 +223,8 @@ void sync_done(struct subscription *sub, enum client_error error) {
     } else if (t->position.offset != r->position.offset) {
         violation("seat %u goes on elsewhere", t->index);
     }
+    if (t->is_fresh && t->has) /* it begins anew, perhaps on a node that lags behind */
+        memset(t->has, 0, t->has_capacity);
     t->is_fresh = false;
     memcpy(t->position.epoch, r->position.epoch, EPOCH_BYTES);
     for (uint32_t i = 0; i < r->count; i++)
