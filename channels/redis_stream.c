@@ -153,7 +153,7 @@ bool redis_stream_release(struct redis_stream *t, struct redis_stream_context *x
             break;
     }
     is_whole &= done == t->held_count;
-    if (t->held_count)
+    if (t->held)
         forget_held(t, x, done);
     return is_whole;
 }
@@ -162,9 +162,27 @@ void redis_stream_drop_held(struct redis_stream *t, struct redis_stream_context 
     for (uint32_t i = 0; i < t->held_count; i++)
         if (!t->held[i]->position.offset)
             fanout_post(x->fanout, t->held[i]);
-    if (t->held_count)
+    if (t->held)
         forget_held(t, x, t->held_count);
     t->was_unheld = false;
+}
+
+void redis_stream_drop_forged(struct redis_stream *t, struct redis_stream_context *x,
+                              uint32_t count, const struct position *top) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < t->held_count; i++) {
+        struct msg *m = t->held[i];
+        if (i >= count || !redis_stream_is_same_epoch(&m->position, top) ||
+            m->position.offset <= top->offset) {
+            t->held[kept++] = m;
+            continue;
+        }
+        redis_count(&x->shared->counters.garbage);
+        x->held_bytes -= m->size_bytes;
+        t->held_bytes -= m->size_bytes;
+        msg_unref(m);
+    }
+    t->held_count = kept;
 }
 
 void redis_stream_refill(struct redis_stream *t, struct redis_stream_context *x, struct msg *m) {

@@ -68,6 +68,11 @@ bool redis_stream_release(struct redis_stream *t, struct redis_stream_context *x
 /* Drops what is held, but for what has no position: that goes to the subscribers. */
 void redis_stream_drop_held(struct redis_stream *t, struct redis_stream_context *x);
 
+/* Drops those of the first `count` held ones that are above the top, which was read after they
+ * came: it was not Redis that numbered them. */
+void redis_stream_drop_forged(struct redis_stream *t, struct redis_stream_context *x,
+                              uint32_t count, const struct position *top);
+
 /* One that was missing; those that came already are skipped. */
 void redis_stream_refill(struct redis_stream *t, struct redis_stream_context *x, struct msg *m);
 

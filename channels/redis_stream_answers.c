@@ -25,6 +25,7 @@ struct stream_read *stream_read_create(struct redis_stream *t,
     read->owner = t->owner;
     read->stream = t;
     read->asked = t->last;
+    read->held_count = t->held_count;
     return read;
 }
 

@@ -17,6 +17,7 @@ struct stream_read {
     struct redis_streams *owner;
     struct redis_stream *stream; /* NULL: it has ended */
     struct position asked;       /* `last` when it was started */
+    uint32_t held_count;         /* of the stream then */
     bool is_stale;               /* the history was removed since: it is not to be kept */
     char channel[];
 };

@@ -138,6 +138,8 @@ static void healed(struct redis_stream *t, const struct stream_read *read,
         is_whole = refill(t, r, read->asked.offset);
     else
         give_up(t);
+    if (outcome == REDIS_ANSWERED && is_whole)
+        redis_stream_drop_forged(t, x, read->held_count, &r->top);
     t->tail_due_ms = clock_now_ms() + r->ttl_ms;
     is_whole = redis_stream_release(t, x) && is_whole;
     redis_streams_note_tail(t, bytes_before);

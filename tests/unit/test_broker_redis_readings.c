@@ -239,6 +239,29 @@ static void a_foreign_key_does_not_keep_other_channels_from_being_compared(void 
     stop_listening(1, 0, "b");
 }
 
+/* --- what is not ours ------------------------------------------------------------------------- */
+
+static void a_message_that_the_history_does_not_know_holds_up_nobody(void **state) {
+    static const char script[] =
+        "redis.call('PUBLISH', KEYS[1], 'CRN2' .. struct.pack('<I4I8', 36, 1000) ..\n"
+        "    redis.call('HGET', KEYS[2], 'e') .. struct.pack('<I4I4I4', 0, 60, 1000) .. ARGV[1])\n";
+    struct buf envelope = {0};
+    (void)state;
+    listen_on(1, 0, "a");
+    publish_n(0, "a", 1, 1);
+    expect_msg(1, 0, MSG_PUBLICATION, "1");
+    redis_envelope_add(&envelope, &(struct msg_parts){.data = STR("\"forged\"")});
+    redis_server_do(&server, "EVAL %s 2 %s %s %b", script, TEST_BASE "ch:a", META "a", envelope.p,
+                    envelope.n);
+    buf_fini(&envelope);
+    publish_n(0, "a", 2, 3);
+    expect_msg(1, 0, MSG_PUBLICATION, "2");
+    expect_msg(1, 0, MSG_PUBLICATION, "3");
+    WAIT_UNTIL(COUNT_OF(1, garbage) == 1);
+    assert_in_range(COUNT_OF(1, history_reads), 1, 3); /* and Redis is not asked without end */
+    stop_listening(1, 0, "a");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         REDIS_TEST(a_reading_is_not_enough_for_who_knows_more_and_came_later, 2_held),
@@ -247,6 +270,7 @@ int main(void) {
         REDIS_TEST(much_that_is_not_ours_does_not_keep_a_reading_for_ever, 1),
         REDIS_TEST(while_redis_refuses_to_write_histories_are_read, 2_quick),
         REDIS_TEST(a_foreign_key_does_not_keep_other_channels_from_being_compared, 2_quick),
+        REDIS_TEST(a_message_that_the_history_does_not_know_holds_up_nobody, 2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
