@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum { RUN_ID_BYTES = 40 };
-enum { OPEN_MAX = 64, WAIT_MS = BROKER_DEADLINE_MS - 300 };
+enum { OPEN_MAX = 64 };
 /* Of one call: Redis does nothing else meanwhile. */
 enum { CALL_MAX_COUNT = 1000 };
 #define CALL_MAX_BYTES "1048576"
@@ -76,6 +76,7 @@ void redis_history_init(struct redis_history *h, struct redis_shared *shared,
                         struct redis_link *link) {
     *h = (struct redis_history){.shared = shared, .link = link};
     list_init(&h->waiting);
+    list_init(&h->open);
 }
 
 /* --- positions -------------------------------------------------------------------------------- */
@@ -152,6 +153,12 @@ static bool take_item(struct redis_reading *r, struct str text) {
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
+/* Outlives its reading when that is over before Redis has answered. */
+struct reading_call {
+    struct redis_history *owner;
+    struct redis_reading *reading; /* NULL: it is over */
+};
+
 static bool ask(struct redis_reading *r);
 
 static void start_waiting(struct redis_history *h);
@@ -166,13 +173,13 @@ static void end(struct redis_reading *r, enum redis_outcome outcome, const redis
                     words ? words : "redis answers nonsense");
         outcome = REDIS_LOST;
     }
-    h->open_count--;
+    list_remove(&r->in_history);
     r->done(r, outcome);
     start_waiting(h);
 }
 
-static void answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
-    struct redis_reading *r = arg;
+static void take_answer(struct redis_reading *r, enum redis_outcome outcome,
+                        const redisReply *reply) {
     const struct position before = r->top;
     const uint32_t count_before = r->count;
     bool goes_on = true;
@@ -205,6 +212,18 @@ static void answered(void *arg, enum redis_outcome outcome, const redisReply *re
     end(r, outcome, NULL);
 }
 
+static void answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct reading_call *call = arg;
+    struct redis_history *h = call->owner;
+    struct redis_reading *r = call->reading;
+    mem_free(call);
+    h->open_count--;
+    if (r)
+        take_answer(r, outcome, reply);
+    else
+        start_waiting(h);
+}
+
 /* From the last item on, or where the asker wants to begin. */
 static struct str begin(const struct redis_reading *r, char out[24]) {
     if (!r->has_since && r->count == 0)
@@ -226,13 +245,20 @@ static bool ask(struct redis_reading *r) {
     redis_args_add(&args, begin(r, since));
     redis_args_add(&args, str_of(count));
     redis_args_add(&args, STR(CALL_MAX_BYTES));
-    return redis_link_send_args(r->owner->link, &args, (struct redis_waiter){answered, r, 1});
+    r->call = mem_zalloc(sizeof(*r->call));
+    *r->call = (struct reading_call){r->owner, r};
+    if (!redis_link_send_args(r->owner->link, &args, (struct redis_waiter){answered, r->call, 1})) {
+        mem_free(r->call);
+        return false;
+    }
+    r->owner->open_count++;
+    return true;
 }
 
 static bool start(struct redis_reading *r) {
     if (!ask(r))
         return false;
-    r->owner->open_count++;
+    list_append(&r->owner->open, &r->in_history);
     redis_count(&r->owner->shared->counters.history_reads);
     return true;
 }
@@ -240,26 +266,41 @@ static bool start(struct redis_reading *r) {
 static struct redis_reading *first_waiting(const struct redis_history *h) {
     return list_is_empty(&h->waiting)
                ? NULL
-               : list_entry(h->waiting.next, struct redis_reading, in_waiting);
+               : list_entry(h->waiting.next, struct redis_reading, in_history);
 }
 
 static void start_waiting(struct redis_history *h) {
     struct redis_reading *r;
     while (h->open_count < OPEN_MAX && redis_link_is_open(h->link) && (r = first_waiting(h))) {
-        list_remove(&r->in_waiting);
+        list_remove(&r->in_history);
         start(r);
     }
 }
 
-static void give_up(struct redis_reading *r) {
-    list_remove(&r->in_waiting);
-    r->done(r, REDIS_UNSENT);
+static void give_up(struct redis_reading *r, enum redis_outcome outcome) {
+    list_remove(&r->in_history);
+    r->done(r, outcome);
+}
+
+static bool is_due(const struct redis_reading *r, uint64_t now_ms) {
+    return r->deadline_ms && now_ms >= r->deadline_ms;
 }
 
 void redis_history_tick(struct redis_history *h, uint64_t now_ms) {
-    struct redis_reading *r;
-    while ((r = first_waiting(h)) && now_ms >= r->deadline_ms)
-        give_up(r);
+    list_for_each_safe(l, &h->open) {
+        struct redis_reading *r = list_entry(l, struct redis_reading, in_history);
+        if (!is_due(r, now_ms))
+            continue;
+        r->call->reading = NULL;
+        give_up(r, REDIS_LOST);
+    }
+    list_for_each_safe(l, &h->waiting) {
+        struct redis_reading *r = list_entry(l, struct redis_reading, in_history);
+        if (is_due(r, now_ms))
+            give_up(r, REDIS_UNSENT);
+        else if (r->deadline_ms)
+            break;
+    }
 }
 
 void redis_history_lost(struct redis_history *h) {
@@ -267,18 +308,20 @@ void redis_history_lost(struct redis_history *h) {
     assert(h->open_count == 0);
     h->has_met = false;
     while ((r = first_waiting(h)))
-        give_up(r);
+        give_up(r, REDIS_UNSENT);
 }
 
 bool redis_history_read(struct redis_history *h, struct redis_reading *r) {
     r->owner = h;
-    list_init(&r->in_waiting);
+    list_init(&r->in_history);
     if (h->open_count < OPEN_MAX)
         return start(r);
     if (!redis_link_is_open(h->link))
         return false;
-    r->deadline_ms = clock_now_ms() + WAIT_MS;
-    list_append(&h->waiting, &r->in_waiting);
+    if (r->deadline_ms)
+        list_append(&h->waiting, &r->in_history);
+    else
+        list_insert_before(h->waiting.next, &r->in_history);
     return true;
 }
 

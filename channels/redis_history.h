@@ -1,9 +1,9 @@
 /* Asking Redis what it remembers of channels.
  *
  * One reading may take several calls of a script; each is bounded in bytes, so that Redis serves
- * others in between. So is the number of readings at a time; the others wait for their turn, but
- * not for longer than a call may take. What is in the stream and not ours is counted as garbage and
- * left out.
+ * others in between. So is the number of readings at a time; the others wait for their turn. A
+ * reading with a deadline is over then, in whatever state it is. What is in the stream and not ours
+ * is counted as garbage and left out.
  *
  * Owns: nothing but readings under way. Thread: the Redis thread.
  */
@@ -19,8 +19,9 @@ struct redis_history {
     void (*fail)(void *arg, const char *why);
     void *arg;
     bool has_met;        /* Redis knows that we have found it to be this one */
-    struct list waiting; /* readings */
-    uint32_t open_count;
+    struct list waiting; /* readings; those without a deadline first */
+    struct list open;    /* readings */
+    uint32_t open_count; /* calls; of readings that are over, too */
 };
 
 void redis_history_init(struct redis_history *h, struct redis_shared *shared,
@@ -32,7 +33,7 @@ void redis_history_connected(struct redis_history *h);
 /* The link is closed, its commands were told: those that wait are, too. */
 void redis_history_lost(struct redis_history *h);
 
-/* Gives up on those that have waited too long. */
+/* Ends those that take too long. */
 void redis_history_tick(struct redis_history *h, uint64_t now_ms);
 
 /* An epoch for a channel that has none; random. */
@@ -45,6 +46,7 @@ struct redis_reading {
     struct position since; /* as in struct history_reply */
     uint32_t limit;        /* 0: only the position */
     uint32_t max_bytes;    /* 0: all */
+    uint64_t deadline_ms;  /* 0: none but that of the link */
     /* Called once, in a later turn; REDIS_ANSWERED, and then the second part is filled. */
     void (*done)(struct redis_reading *r, enum redis_outcome outcome);
     /* --- */
@@ -56,8 +58,8 @@ struct redis_reading {
     uint32_t count;
     /* for redis_history.c: */
     struct redis_history *owner;
-    struct list in_waiting;
-    uint64_t deadline_ms;
+    struct list in_history;
+    struct reading_call *call;
     uint32_t capacity;
     size_t bytes;
 };

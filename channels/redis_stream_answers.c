@@ -80,6 +80,7 @@ void redis_stream_ask_redis(struct redis_streams *s, struct redis_call *c) {
         .since = h->since,
         .limit = h->limit,
         .max_bytes = h->max_bytes,
+        .deadline_ms = c->reply->deadline_ms,
         .done = single_done,
     };
     if (redis_history_read(s->history, &single->reading))
@@ -302,6 +303,7 @@ void redis_stream_answer(struct redis_stream *t) {
     }
     struct stream_read *read = stream_read_create(t, fill_done);
     set_range(&read->reading, t);
+    read->reading.deadline_ms = redis_stream_question(t->waiting.first)->reply.deadline_ms;
     if (!stream_read_start(read))
         count_attempt(t, true);
 }

@@ -156,9 +156,7 @@ static void heal_done(struct redis_reading *r, enum redis_outcome outcome) {
     s->open_heals--;
     if (t) {
         t->read = NULL;
-        if (outcome == REDIS_UNSENT && redis_link_is_open(s->history->link))
-            want_heal(t); /* others took too long */
-        else if (outcome == REDIS_ANSWERED || redis_link_is_open(s->history->link))
+        if (outcome == REDIS_ANSWERED || redis_link_is_open(s->history->link))
             healed(t, read, outcome);
     }
     stream_read_free(read);
@@ -343,13 +341,13 @@ void redis_streams_removed(struct redis_stream **slot) {
 
 void redis_streams_ask(struct redis_streams *s, struct redis_call *c) {
     struct redis_stream **slot = redis_subs_live_stream(s->subs, redis_call_channel(c));
+    c->reply->deadline_ms = clock_now_ms() + ANSWER_MS;
     if (!slot || !redis_view_can_answer(redis_stream_question(c))) {
         redis_stream_ask_redis(s, c);
         return;
     }
     if (!*slot)
         *slot = make(s, redis_subs_name(s->subs, redis_call_channel(c)));
-    c->reply->deadline_ms = clock_now_ms() + ANSWER_MS;
     redis_call_queue_add(&(*slot)->waiting, c);
     redis_stream_answer(*slot);
 }

@@ -262,8 +262,47 @@ static void a_message_that_the_history_does_not_know_holds_up_nobody(void **stat
     stop_listening(1, 0, "a");
 }
 
+/* --- time ---------------------------------------------------------------------------------------
+ */
+
+/* A Redis that is frozen, serves some and is frozen again. */
+static void who_waits_for_a_turn_is_answered_in_time(void **state) {
+    enum { COUNT = 5000 };
+    static struct history_reply calls[COUNT];
+    struct broker *b = test_nodes[0].broker;
+    uint64_t worst = 0;
+    (void)state;
+    publish_n(0, "a", 1, 1);
+    redis_server_signal(&server, SIGSTOP);
+    uint64_t start_ms = clock_now_ms();
+    for (int i = 0; i < COUNT; i++) {
+        calls[i] = (struct history_reply){.reply = reply_to(0, 1), .limit = 10};
+        b->ops->history(b, STR("a"), &calls[i]);
+    }
+    while (clock_now_ms() < start_ms + 2000)
+        short_pause();
+    redis_server_signal(&server, SIGCONT);
+    for (int i = 0; i < COUNT; i++) {
+        next_mail(0, 1, MAIL_REPLY);
+        if (i == 0)
+            redis_server_signal(&server, SIGSTOP);
+        worst = clock_now_ms() - start_ms;
+    }
+    redis_server_signal(&server, SIGCONT);
+    for (int i = 0; i < COUNT; i++)
+        history_reply_fini(&calls[i]);
+    assert_in_range(worst, 0, BROKER_DEADLINE_MS);
+}
+
+static int start_1_usual(void **state) {
+    broker_io_ms = 2500;
+    broker_beat_ms = 1000;
+    return start_1(state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        REDIS_TEST(who_waits_for_a_turn_is_answered_in_time, 1_usual),
         REDIS_TEST(a_reading_is_not_enough_for_who_knows_more_and_came_later, 2_held),
         REDIS_TEST(the_top_of_a_channel_is_not_told_before_what_is_below, 2_held),
         REDIS_TEST(the_top_of_a_reverse_reading_is_where_it_began, 2_held),
