@@ -74,6 +74,8 @@ struct history_reply {
     bool is_reverse;    /* newest first */
     uint32_t limit;     /* 0: only the position; UINT32_MAX: all */
     uint32_t max_bytes; /* of all items together; 0: as many as there are */
+    /* What was published last may be missing, if it comes to the fanout after this answer. */
+    bool may_lag;
     /* out: */
     struct position top;
     bool is_other_epoch; /* `since` is of an epoch that is gone: there are no items */

@@ -56,6 +56,7 @@ struct broker_redis {
     struct redis_presence presence;
     struct redis_control control;
     struct redis_publisher publisher;
+    struct redis_acks acks;
     struct redis_history history;
     struct redis_streams streams;
     uint64_t down_since_ms;
@@ -75,10 +76,11 @@ static void check_up(struct broker_redis *b) {
         !b->history.has_met)
         return;
     redis_pair_works(&b->pair);
-    atomic_store(&b->trouble, NULL);
     atomic_store(&b->is_up, true);
+    atomic_store(&b->trouble, NULL);
     log_info("redis is there channels=%zu members=%zu away_ms=%llu", b->subs.channels.count,
              b->members.all.count, (unsigned long long)(clock_now_ms() - b->down_since_ms));
+    redis_acks_connected(&b->acks);
     redis_streams_connected(&b->streams);
     redis_control_up(&b->control);
     if (b->up_count++ > 0)
@@ -111,6 +113,7 @@ static void lost(void *arg, const char *why, bool was_connected) {
     redis_nodes_lost(&b->nodes);
     redis_members_lost(&b->members);
     redis_streams_lost(&b->streams);
+    redis_acks_lost(&b->acks);
     redis_subs_lost(&b->subs);
 }
 
@@ -133,8 +136,11 @@ static void take_envelope(struct broker_redis *b, struct str channel, struct str
     if (!slot)
         return; /* nobody wants it any more */
     bool is_ours = redis_place_read(&text, &place);
-    if (is_ours && place.flags & REDIS_PLACE_REMOVED) {
-        redis_streams_removed(slot);
+    if (is_ours && place.flags & (REDIS_PLACE_REMOVED | REDIS_PLACE_BROKEN)) {
+        if (place.flags & REDIS_PLACE_REMOVED)
+            redis_streams_removed(slot);
+        else
+            redis_streams_broken(slot, &place.position);
         return;
     }
     if (!is_ours || !redis_envelope_read(text, &parts) ||
@@ -276,6 +282,7 @@ static void tick(void *arg, uint64_t now_ms) {
     if (atomic_load(&b->is_up))
         redis_streams_tick(&b->streams, now_ms);
     redis_history_tick(&b->history, now_ms);
+    redis_acks_tick(&b->acks, now_ms);
     take_gauges(b);
 }
 
@@ -414,7 +421,9 @@ static void init_parts(struct broker_redis *b, const struct broker_redis_options
     redis_history_init(&b->history, &b->shared, commands);
     b->history.fail = part_fails;
     b->history.arg = b;
+    redis_acks_init(&b->acks, &b->shared, commands);
     redis_publisher_init(&b->publisher, &b->shared, commands, &b->inbox);
+    b->publisher.acks = &b->acks;
     b->publisher.fail = part_fails;
     b->publisher.arg = b;
     redis_streams_init(&b->streams, &b->shared, b->fanout);
@@ -432,6 +441,7 @@ static void destroy(struct broker *broker) {
     redis_subs_fini(&b->subs);
     redis_streams_fini(&b->streams);
     redis_publisher_fini(&b->publisher);
+    redis_acks_fini(&b->acks);
     redis_nodes_fini(&b->nodes);
     redis_members_fini(&b->members);
     redis_loop_destroy(b->loop);

@@ -63,6 +63,8 @@ struct broker_redis_options {
     X(lost, "redis_lost_total",                                                                    \
       "Times publications did not come and were gone from the history: subscribers were told.")    \
     X(duplicates, "redis_duplicates_total", "Publications that came and were read already.")       \
+    X(acks_lost, "redis_acknowledged_lost_total",                                                  \
+      "Channels that had lost an acknowledged publication: subscribers were told.")                \
     X(epoch_changes, "redis_epoch_changes_total",                                                  \
       "Times a channel in use began a new epoch: subscribers were told.")
 

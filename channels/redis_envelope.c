@@ -181,8 +181,8 @@ bool redis_place_read(struct str *text, struct redis_place *out) {
     place.flags = (uint32_t)get_u32(p + AT_FLAGS);
     place.ttl_s = (uint32_t)get_u32(p + AT_TTL);
     place.size = (uint32_t)get_u32(p + AT_SIZE);
-    bool is_removal = place.flags & REDIS_PLACE_REMOVED;
-    if (!is_epoch(place.position.epoch) || (place.position.offset == 0 && !is_removal))
+    bool is_alone = place.flags & (REDIS_PLACE_REMOVED | REDIS_PLACE_BROKEN);
+    if (!is_epoch(place.position.epoch) || (place.position.offset == 0 && !is_alone))
         return false;
     *text = str_slice(*text, get_u32(p + AT_BYTES), text->n);
     *out = place;

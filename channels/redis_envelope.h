@@ -17,7 +17,8 @@
  *     byte 16   8 letters epoch
  *     byte 24   u32       flags: 1: who wants patches gets one; 2: there is no envelope, but the
  *                         history up to here was removed; 4: the next message of this channel is
- *                         the same without a place, for nodes that do not know places
+ *                         the same without a place, for nodes that do not know places; 8: there is
+ *                         no envelope, but something was lost, and this is where it goes on
  *     byte 28   u32       seconds that the history lives without a new publication
  *     byte 32   u32       publications that it keeps
  *
@@ -51,7 +52,12 @@ bool redis_envelope_read(struct str envelope, struct msg_parts *out);
 /* --- in the history --------------------------------------------------------------------------- */
 
 enum { REDIS_PLACE_BYTES = 36, REDIS_PLACE_TAIL_BYTES = 12 };
-enum { REDIS_PLACE_DELTA = 1, REDIS_PLACE_REMOVED = 2, REDIS_PLACE_COPIED = 4 };
+enum {
+    REDIS_PLACE_DELTA = 1,
+    REDIS_PLACE_REMOVED = 2,
+    REDIS_PLACE_COPIED = 4,
+    REDIS_PLACE_BROKEN = 8
+};
 
 struct redis_place {
     struct position position; /* offset 0: not in the history */

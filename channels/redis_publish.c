@@ -111,6 +111,8 @@ static void numbered(void *arg, enum redis_outcome outcome, const redisReply *re
     } else if (outcome == REDIS_ANSWERED && read_place(reply, &place)) {
         if (p->refused.first)
             give_up_overtaken(p, redis_call_channel(c));
+        if (place.offset && reply->element[0]->integer == 0)
+            redis_acks_note(p->acks, redis_call_channel(c), &place);
         if (c->reply)
             c->reply->position = place;
         end(p, c, BROKER_OK);

@@ -15,6 +15,7 @@
 #ifndef CARILLON_CHANNELS_REDIS_PUBLISH_H
 #define CARILLON_CHANNELS_REDIS_PUBLISH_H
 
+#include "channels/redis_acks.h"
 #include "channels/redis_history.h"
 #include "channels/redis_inbox.h"
 
@@ -24,6 +25,7 @@ struct redis_publisher {
     struct redis_shared *shared;
     struct redis_link *link;
     struct redis_inbox *inbox;
+    struct redis_acks *acks;
     void (*fail)(void *arg, const char *why);
     void *arg;
     char sha[REDIS_SHA_BYTES + 1];

@@ -235,6 +235,27 @@ static const char *const texts[SCRIPTS] = {
                                  "end\n"
                                  "return #out == 0 and fault or out\n",
 
+    /* What an epoch has lost is told once, whoever finds it: "b" is that epoch. Where no position
+     * of it is good any more, everybody is told anyway. */
+    [SCRIPT_VERIFY] = LUA_START LUA_IS_ABOVE
+    "local lost = 0\n"
+    "for i = 3, #ARGV, 4 do\n"
+    "  local meta, epoch, offset = base .. '" REDIS_META "' .. ARGV[i], ARGV[i + 1], ARGV[i + 2]\n"
+    "  local m = try('HMGET', meta, 'e', 's', 'p', 'q', 'b')\n"
+    "  local is_kept = not m or not m[1] or m[5] == epoch or\n"
+    "      (m[1] ~= epoch and (m[3] or '') == '') or\n"
+    "      (m[1] == epoch and not is_above(offset, m[2])) or\n"
+    "      (m[3] == epoch and not is_above(offset, m[4]))\n"
+    "  if not is_kept and\n"
+    "      try('HSET', meta, 'e', ARGV[i + 3], 'p', '', 'q', '0', 'b', epoch) then\n"
+    "    lost = lost + 1\n"
+    "    try('PUBLISH', base .. '" REDIS_CHANNEL "' .. ARGV[i], 'CRN2' ..\n"
+    "        struct.pack('<I4I8', 36, tonumber(m[2])) .. ARGV[i + 3] .. struct.pack('<I4I4I4', 8, "
+    "0, 0))\n"
+    "  end\n"
+    "end\n"
+    "return lost == 0 and fault or lost\n",
+
     [SCRIPT_REMOVE] =
         LUA_STREAM "local m = redis.call('HMGET', meta, 'e', 's')\n"
                    "redis.call('DEL', stream)\n"

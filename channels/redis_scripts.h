@@ -45,6 +45,9 @@ enum redis_script {
     SCRIPT_COMPARE,
     /* channel: forgets the publications, and tells the nodes */
     SCRIPT_REMOVE,
+    /* (channel, epoch, offset, new epoch)*: of publications that were acknowledged; begins the new
+     * epoch where one is gone, and tells the nodes. -> how many channels that were */
+    SCRIPT_VERIFY,
     /* note: publishes it to all nodes -> [uid]*, [uid, name]* */
     SCRIPT_CONTROL,
     /* -> a number above all before: the time, in microseconds */

@@ -16,8 +16,8 @@
  *     swept:<uid>         STRING   the node's members were removed by others; expires in a day
  *     stream:<channel>    STREAM   publications, id = offset; expires with the history
  *     meta:<channel>      HASH     e epoch, s top offset, r era in which it was numbered,
- *                                  p and q the epoch before and its top, v and w version and its
- *                                  epoch, t ms to live
+ *                                  p and q the epoch before and its top, b an epoch that has lost
+ *                                  something, v and w version and its epoch, t ms to live
  *     era                 STRING   "<run id of this Redis> <era>", 8 letters
  *     legacy              STRING   a node is there that does not know CRN2; expires in 5 s
  *     once:<bytes of channel>:<channel>:<key>

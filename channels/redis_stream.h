@@ -35,8 +35,7 @@ struct redis_stream {
     uint64_t start_top;       /* of `last` when the node began to follow; 0 later */
     struct position last;     /* that subscribers have got, or need not */
     struct position previous; /* end of the epoch before, if Redis has said so */
-    char old_epoch[EPOCH_BYTES];
-    struct redis_tail tail; /* up to `last`, or empty */
+    struct redis_tail tail;   /* up to `last`, or empty */
     uint64_t tail_due_ms;
     uint32_t size; /* publications that the history keeps; 0: not known yet */
     struct msg **held;

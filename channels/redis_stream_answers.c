@@ -43,6 +43,12 @@ bool stream_read_start(struct stream_read *read) {
     return true;
 }
 
+bool stream_read_is_outdated(const struct stream_read *read) {
+    const struct redis_stream *t = read->stream;
+    return t->is_known && !redis_stream_is_same_epoch(&t->last, &read->asked) &&
+           !redis_stream_is_same_epoch(&t->last, &read->reading.top);
+}
+
 struct history_reply *redis_stream_question(const struct redis_call *c) {
     return list_entry(c->reply, struct history_reply, reply);
 }
@@ -256,7 +262,7 @@ static void fill_done(struct redis_reading *r, enum redis_outcome outcome) {
     struct redis_stream *t = read->stream;
     if (t) {
         t->read = NULL;
-        if (outcome == REDIS_ANSWERED)
+        if (outcome == REDIS_ANSWERED && !stream_read_is_outdated(read))
             answer_from_reading(t, read);
         count_attempt(t, outcome != REDIS_ANSWERED);
         redis_stream_reading_over(t);

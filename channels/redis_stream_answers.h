@@ -31,6 +31,10 @@ struct stream_read *stream_read_create(struct redis_stream *t,
 bool stream_read_start(struct stream_read *read);
 void stream_read_free(struct stream_read *read);
 
+/* Since it began the stream went on to another epoch than the one that was read: it may have been
+ * read before that, because the two links have no order, and says nothing. */
+bool stream_read_is_outdated(const struct stream_read *read);
+
 /* The question of a call. */
 struct history_reply *redis_stream_question(const struct redis_call *c);
 

@@ -156,7 +156,9 @@ static void heal_done(struct redis_reading *r, enum redis_outcome outcome) {
     s->open_heals--;
     if (t) {
         t->read = NULL;
-        if (outcome == REDIS_ANSWERED || redis_link_is_open(s->history->link))
+        if (outcome == REDIS_ANSWERED && stream_read_is_outdated(read))
+            want_heal(t);
+        else if (outcome == REDIS_ANSWERED || redis_link_is_open(s->history->link))
             healed(t, read, outcome);
     }
     stream_read_free(read);
@@ -339,10 +341,23 @@ void redis_streams_removed(struct redis_stream **slot) {
         t->read->is_stale = true;
 }
 
+void redis_streams_broken(struct redis_stream **slot, const struct position *top) {
+    struct redis_stream *t = *slot;
+    if (!t || !t->is_known || redis_stream_is_same_epoch(&t->last, top))
+        return;
+    size_t bytes_before = t->tail.bytes;
+    redis_stream_jump(t, &t->owner->context, top);
+    t->previous = (struct position){0};
+    redis_streams_note_tail(t, bytes_before);
+    if (t->read)
+        t->read->is_stale = true;
+}
+
 void redis_streams_ask(struct redis_streams *s, struct redis_call *c) {
     struct redis_stream **slot = redis_subs_live_stream(s->subs, redis_call_channel(c));
     c->reply->deadline_ms = clock_now_ms() + ANSWER_MS;
-    if (!slot || !redis_view_can_answer(redis_stream_question(c))) {
+    if (!slot || !redis_stream_question(c)->may_lag ||
+        !redis_view_can_answer(redis_stream_question(c))) {
         redis_stream_ask_redis(s, c);
         return;
     }

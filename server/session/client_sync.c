@@ -251,6 +251,7 @@ static void ask(struct subscription *sub) {
     struct history_call *call = mem_zalloc(sizeof(*call));
     struct history_reply *h = &call->history;
     h->reply = (struct reply){.to = s->mailbox, .done = history_done};
+    h->may_lag = true; /* what is missing comes live */
     if (is_cache(sub)) {
         h->is_reverse = true;
         h->limit = 1;
@@ -345,6 +346,7 @@ void sync_check(struct subscription *sub, uint64_t now_ms) {
         return;
     struct check_call *call = mem_zalloc(sizeof(*call));
     call->history.reply = (struct reply){.to = s->mailbox, .done = check_done};
+    call->history.may_lag = true;
     call->sessions = s;
     call->channel = hc;
     hub_pin(hc);

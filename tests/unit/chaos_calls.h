@@ -221,6 +221,7 @@ static inline void ask_history(struct channel *c, uint32_t node, uint32_t how) {
     p->heard = hall.booths[node][p->worker].heard[c->index];
     h->reply = reply_to(node, p->worker);
     h->reply.done = probe_done;
+    h->may_lag = how % 3 != 1;
     h->has_since = e && how % 8 != 1;
     h->is_reverse = how % 16 == 1 || how % 32 == 2;
     h->limit = how % 8 == 3 ? 0 : how % 8 == 4 ? 1 + how % 300 : how % 16 == 1 ? 1 : UINT32_MAX - 1;

@@ -152,7 +152,7 @@ static void follow_many(struct reply *replies, struct history_reply *tops, uint3
             assert_int_equal(next_mail(0, 0, MAIL_REPLY).reply->result, BROKER_OK);
         for (uint32_t i = from; i < from + BUNCH; i++) {
             snprintf(channel, sizeof(channel), "c%u", i);
-            tops[i] = (struct history_reply){.reply = reply_to(0, 0)};
+            tops[i] = (struct history_reply){.reply = reply_to(0, 0), .may_lag = true};
             b->ops->history(b, str_of(channel), &tops[i]);
         }
         for (uint32_t i = from; i < from + BUNCH; i++)

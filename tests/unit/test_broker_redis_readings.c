@@ -59,7 +59,7 @@ static void hold_wake(void *arg) {
 /* Everything that was asked before has been sent to Redis. */
 static void hold_begin(struct hold *h, uint32_t node) {
     struct broker *b = test_nodes[node].broker;
-    *h = (struct hold){.question = {.reply = {.to = &h->mailbox}}};
+    *h = (struct hold){.question = {.reply = {.to = &h->mailbox}, .may_lag = true}};
     sem_init(&h->begun, 0, 0);
     sem_init(&h->ended, 0, 0);
     mailbox_init(&h->mailbox, SIZE_MAX, hold_wake, h);
@@ -91,9 +91,10 @@ static void a_reading_is_not_enough_for_who_knows_more_and_came_later(void **sta
     publish_n(0, "a", 1, 9);
     struct position since = read_top(0, "a");
     struct history_reply first = {
-        .reply = reply_to(1, 1), .limit = 10, .has_since = true, .since = since};
-    struct history_reply other = {.reply = reply_to(1, 1)};
-    struct history_reply later = {.reply = reply_to(1, 1), .limit = 10, .has_since = true};
+        .reply = reply_to(1, 1), .limit = 10, .has_since = true, .since = since, .may_lag = true};
+    struct history_reply other = {.reply = reply_to(1, 1), .may_lag = true};
+    struct history_reply later = {
+        .reply = reply_to(1, 1), .limit = 10, .has_since = true, .may_lag = true};
     listen_on(1, 0, "a");
     redis_server_signal(&server, SIGSTOP);
     b->ops->history(b, STR("a"), &first);
@@ -144,10 +145,10 @@ static void the_top_of_a_channel_is_not_told_before_what_is_below(void **state) 
     WAIT_UNTIL(COUNT_OF(1, gaps) == CHANNELS);
     for (int i = 0; i < CHANNELS; i++) {
         snprintf(name, sizeof(name), "%d", i);
-        calls[i] = (struct history_reply){.reply = reply_to(1, 1)};
+        calls[i] = (struct history_reply){.reply = reply_to(1, 1), .may_lag = true};
         b->ops->history(b, str_of(name), &calls[i]);
     }
-    struct history_reply last = {.reply = reply_to(1, 0)};
+    struct history_reply last = {.reply = reply_to(1, 0), .may_lag = true};
     b->ops->history(b, STR("held"), &last);
     expect_result(1, 0, &last.reply, BROKER_OK); /* all of them have been asked */
     redis_server_signal(&server, SIGCONT);
