@@ -244,6 +244,7 @@ static void round_of_chaos(void) {
     }
     thaw();
     limit_buffers("pubsub 32mb 8mb 60");
+    break_links(draw(node_count), 4 * (CHANNELS - 1) + draw(4)); /* and then silence */
     note("it becomes calm");
     become_calm("in the end");
     for (uint32_t i = 0; i < CHANNELS; i++)
