@@ -178,6 +178,12 @@ static void end(struct redis_reading *r, enum redis_outcome outcome, const redis
     start_waiting(h);
 }
 
+/* The history was removed between two calls: what follows what was read first is gone. */
+static bool ends_early(const struct redis_reading *r) {
+    return !r->is_reverse && r->count && r->count < r->limit &&
+           r->items[r->count - 1]->position.offset != r->top.offset;
+}
+
 static void take_answer(struct redis_reading *r, enum redis_outcome outcome,
                         const redisReply *reply) {
     const struct position before = r->top;
@@ -209,6 +215,7 @@ static void take_answer(struct redis_reading *r, enum redis_outcome outcome,
         }
         r->is_cut = true; /* behind much that is not ours: there is no way around it */
     }
+    r->is_cut |= ends_early(r);
     end(r, outcome, NULL);
 }
 

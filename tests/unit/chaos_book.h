@@ -45,7 +45,6 @@ struct channel {
     uint32_t count, capacity;
     struct epoch *epochs;
     uint32_t epoch_count;
-    uint64_t harmed_seq;                     /* when publications were taken out of its history */
     uint64_t removed_seq[NODES_MAX_IN_TEST]; /* when this node was asked to, and did */
 };
 

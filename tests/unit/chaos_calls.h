@@ -193,8 +193,8 @@ static inline void check_answer(const struct probe *p) {
     }
     if (h->count > h->limit || (h->is_other_epoch && h->count))
         violation("%s: an answer has too much", c->name);
-    if (h->count && !h->is_reverse && !h->is_cut && h->count < h->limit && c->profile->is_safe &&
-        p->seq > c->harmed_seq && h->items[h->count - 1]->position.offset != h->top.offset)
+    if (h->count && !h->is_reverse && !h->is_cut && h->count < h->limit &&
+        h->items[h->count - 1]->position.offset != h->top.offset)
         violation("%s: an answer ends before the top", c->name);
     if (is_epoch_of(&p->heard.last, h->top.epoch) && h->top.offset < p->heard.last.offset &&
         p->heard.seq > trouble.lost_seq)

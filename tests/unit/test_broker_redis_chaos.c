@@ -88,7 +88,6 @@ static void check_one(struct seat *t) {
 static void vandalize(struct channel *c, uint32_t node, uint32_t how) {
     if (book.is_gentle && c->profile->is_safe)
         return;
-    c->harmed_seq = next_seq();
     if (how % 4 == 0 && book.seed % 2 == 0)
         delete_key(c, "meta");
     else if (how % 4 == 1)

@@ -197,6 +197,26 @@ static void the_top_of_a_reverse_reading_is_where_it_began(void **state) {
     history_reply_fini(&h);
 }
 
+/* Else what comes behind the top would be joined to what ends below it. */
+static void a_reading_whose_rest_was_removed_meanwhile_says_so(void **state) {
+    struct broker *b = test_nodes[1].broker;
+    static struct hold hold;
+    (void)state;
+    publish_n(0, "a", 1, 1200);
+    struct history_reply h = {.reply = reply_to(1, 1), .limit = UINT32_MAX};
+    redis_server_signal(&server, SIGSTOP);
+    b->ops->history(b, STR("a"), &h);
+    hold_begin(&hold, 1);
+    redis_server_signal(&server, SIGCONT);
+    redis_server_do(&server, "DEL %s", STREAM "a"); /* the first answer is on its way */
+    hold_end(&hold);
+    expect_result(1, 1, &h.reply, BROKER_OK);
+    assert_int_equal(h.count, 1000);
+    assert_int_equal(h.top.offset, 1200);
+    assert_true(h.is_cut);
+    history_reply_fini(&h);
+}
+
 static void much_that_is_not_ours_does_not_keep_a_reading_for_ever(void **state) {
     (void)state;
     publish_n(0, "a", 1, 1);
@@ -307,6 +327,7 @@ int main(void) {
         REDIS_TEST(a_reading_is_not_enough_for_who_knows_more_and_came_later, 2_held),
         REDIS_TEST(the_top_of_a_channel_is_not_told_before_what_is_below, 2_held),
         REDIS_TEST(the_top_of_a_reverse_reading_is_where_it_began, 2_held),
+        REDIS_TEST(a_reading_whose_rest_was_removed_meanwhile_says_so, 2_held),
         REDIS_TEST(much_that_is_not_ours_does_not_keep_a_reading_for_ever, 1),
         REDIS_TEST(while_redis_refuses_to_write_histories_are_read, 2_quick),
         REDIS_TEST(a_foreign_key_does_not_keep_other_channels_from_being_compared, 2_quick),
