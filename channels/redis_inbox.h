@@ -35,7 +35,7 @@ struct redis_call {
     /* Of a publication; the texts lie behind the channel: */
     struct publish_options publish;
     bool is_kept;
-    uint8_t attempts;  /* of a question about history, so far */
+    uint8_t attempts;  /* so far: of a question about history, of a script that was not there */
     bool is_read_for;  /* the reading that is under way began after it came */
     size_t size_bytes; /* as counted; 0: not bounded */
     size_t channel_bytes;

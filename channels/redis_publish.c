@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NUMBER_BYTES = 21 };
+enum { NUMBER_BYTES = 21, REFUSALS_MAX = 3 };
 
 void redis_publisher_init(struct redis_publisher *p, struct redis_shared *shared,
                           struct redis_link *link, struct redis_inbox *inbox) {
@@ -98,6 +98,17 @@ static void give_up_overtaken(struct redis_publisher *p, struct str channel) {
     }
 }
 
+/* Once more, when the script is there again. */
+static void take_refused(struct redis_publisher *p, struct redis_call *c, const redisReply *reply) {
+    if (++c->attempts > REFUSALS_MAX) {
+        refused(p, c, reply); /* this Redis keeps nothing */
+        return;
+    }
+    redis_call_queue_add(&p->refused, c);
+    if (p->is_loaded)
+        load(p);
+}
+
 static void numbered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
     struct redis_call *c = arg;
     struct redis_publisher *p = c->owner;
@@ -105,9 +116,7 @@ static void numbered(void *arg, enum redis_outcome outcome, const redisReply *re
     if (outcome == REDIS_LOST) {
         end(p, c, BROKER_UNKNOWN);
     } else if (outcome == REDIS_ANSWERED && redis_is_error(reply, "NOSCRIPT")) {
-        redis_call_queue_add(&p->refused, c);
-        if (p->is_loaded)
-            load(p);
+        take_refused(p, c, reply);
     } else if (outcome == REDIS_ANSWERED && read_place(reply, &place)) {
         if (p->refused.first)
             give_up_overtaken(p, redis_call_channel(c));

@@ -8,7 +8,7 @@
  *
  * Questions about history are answered from what the node has seen when that is enough; otherwise
  * one reading serves all that wait for the same channel. An answer never tells of less than what
- * was posted to the workers before it.
+ * was posted to the workers before the question.
  *
  * Owns: its streams, and the questions while they wait. Thread: the Redis thread.
  */
