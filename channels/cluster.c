@@ -269,8 +269,9 @@ void cluster_answer(struct cluster_request *q, enum cluster_status status, struc
 
 static void run_request(struct control *control, void *reader) {
     struct cluster_request *q = list_entry(control, struct cluster_request, control);
-    const struct handler *h = q->op < CLUSTER_OPS ? &q->cluster->handlers[q->op] : NULL;
-    if (h && h->run)
+    static const struct handler unknown;
+    const struct handler *h = q->op < CLUSTER_OPS ? &q->cluster->handlers[q->op] : &unknown;
+    if (h->run)
         h->run(h->arg, q, reader);
     else
         cluster_answer(q, CLUSTER_UNKNOWN_OP, STR_NONE);
