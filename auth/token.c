@@ -6,7 +6,6 @@
 #include "auth/token.h"
 
 #include "auth/json_object.h"
-#include "auth/jws.h"
 #include "server/base/mem.h"
 
 #include <assert.h>
@@ -189,14 +188,15 @@ static enum token_result judge(struct str payload, int64_t now_s, struct token_c
     return out->fault ? TOKEN_EXPIRED : TOKEN_OK;
 }
 
-enum token_result token_verify(struct str token, const struct token_keys *keys, int64_t now_s,
+enum token_result token_verify(struct str token, const struct jws_keys *keys, int64_t now_s,
                                struct token_claims *out) {
-    const struct jws_keys jws_keys = {.hmac_secret = keys->hmac_secret};
     struct buf payload = {0};
     enum token_result result = TOKEN_INVALID;
     *out = (struct token_claims){0};
-    if (jws_verify(token, &jws_keys, &payload, &out->fault))
+    if (jws_verify(token, keys, &payload, &out->fault, now_s))
         result = judge(buf_str(&payload), now_s, out);
+    else if (out->fault == jws_key_awaited)
+        result = TOKEN_EXPIRED; /* the client shall come again, with a token it asks for then */
     buf_fini(&payload);
     return result;
 }

@@ -15,6 +15,7 @@
 #ifndef CARILLON_AUTH_TOKEN_H
 #define CARILLON_AUTH_TOKEN_H
 
+#include "auth/jws.h"
 #include "server/base/buf.h"
 
 #include <stdint.h>
@@ -24,11 +25,6 @@
 #define TOKEN_USER_MAX_BYTES 255u
 
 enum token_result { TOKEN_OK, TOKEN_INVALID, TOKEN_EXPIRED };
-
-/* Borrowed: the secret of client.token.hmac_secret_key. */
-struct token_keys {
-    struct str hmac_secret; /* empty: none, every token is invalid */
-};
 
 struct token_claims {
     struct buf texts;     /* holds all texts below */
@@ -43,7 +39,7 @@ struct token_claims {
 /* Fills *out, also on failure (then only fault counts); free with token_claims_fini() in any case.
  * now_s is the wall clock. A token whose time has not come yet (nbf) or is over (exp, expire_at)
  * gives TOKEN_EXPIRED, if nothing else is wrong with it. */
-enum token_result token_verify(struct str token, const struct token_keys *keys, int64_t now_s,
+enum token_result token_verify(struct str token, const struct jws_keys *keys, int64_t now_s,
                                struct token_claims *out);
 
 void token_claims_fini(struct token_claims *c);

@@ -121,7 +121,7 @@ static const char *judge_for(const struct config *config, const struct token_cla
 /* As token_verify(), and what else would make the server refuse it. */
 static enum token_result verify(const struct config *config, struct str token,
                                 struct token_claims *claims) {
-    const struct token_keys keys = {.hmac_secret = str_of(config->client_token_hmac_secret_key)};
+    const struct jws_keys keys = {.hmac_secret = str_of(config->client_token_hmac_secret_key)};
     enum token_result result = token_verify(token, &keys, now_s(), claims);
     if (result == TOKEN_OK)
         claims->fault = judge_for(config, claims);
@@ -205,7 +205,7 @@ static void print_claims(const struct config *config, struct str token) {
     struct json_value object, key, value;
     struct json_fault json_fault;
     const char *fault;
-    if (jws_verify(token, &keys, &payload, &fault))
+    if (jws_verify(token, &keys, &payload, &fault, now_s()))
         print_line("claims", buf_str(&payload));
     if (json_scan_all(buf_str(&payload), &object, &json_fault) && object.kind == JSON_KIND_OBJECT)
         for (size_t at = 0; json_each(object, &at, &key, &value);) {

@@ -54,7 +54,7 @@ struct sessions {
     struct broker *broker;
     struct cluster *cluster;
     struct metrics *metrics;
-    struct token_keys keys;
+    struct jws_keys keys;
 
     struct hub hub;
     struct wheel wheel;

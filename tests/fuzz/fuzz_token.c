@@ -47,7 +47,7 @@ static void check_signed(struct str token) {
 
 static void try_token(struct str token) {
     struct token_claims c;
-    const struct token_keys keys = {.hmac_secret = SECRET}, none = {.hmac_secret = STR_NONE};
+    const struct jws_keys keys = {.hmac_secret = SECRET}, none = {.hmac_secret = STR_NONE};
     if (token_verify(token, &keys, NOW, &c) != TOKEN_INVALID)
         check_signed(token);
     token_claims_fini(&c);
@@ -77,7 +77,7 @@ static void try_header(struct str header) {
         buf_add_z(&token, ".e30");
         add_signature(&token, a, SECRET);
         bool is_good = jws_verify(buf_str(&token), &(struct jws_keys){.hmac_secret = SECRET},
-                                  &payload, &fault);
+                                  &payload, &fault, NOW);
         assert(is_good == !fault && (!is_good || str_equal(buf_str(&payload), STR("{}"))));
         if (!is_short)
             assert(!is_good);
@@ -173,7 +173,7 @@ static void try_claims(struct str claims) {
     make_token(&token, &test_algorithms[claims.n % 3], STR("{\"alg\":\"@\"}"), claims);
     json_t *oracle = is_extreme(claims) || token.n > TOKEN_MAX_BYTES ? NULL : read_json(claims);
     enum token_result result =
-        token_verify(buf_str(&token), &(struct token_keys){.hmac_secret = SECRET}, NOW, &c);
+        token_verify(buf_str(&token), &(struct jws_keys){.hmac_secret = SECRET}, NOW, &c);
     assert((result == TOKEN_OK) == !c.fault);
     if (result == TOKEN_OK)
         check_good(&c);
