@@ -26,7 +26,7 @@ struct jws_keys {
     struct str hmac_secret;          /* HS256, HS384, HS512; empty: none of them */
     struct str hmac_previous_secret; /* good, too, */
     int64_t hmac_previous_until_s;   /* before this time; 0: always */
-    const struct jwk *rsa, *ecdsa, *ed25519;
+    struct jwk *rsa, *ecdsa, *ed25519;
     struct jwks_cache *jwks; /* if not NULL, the only keys: those above are not used */
 };
 

@@ -106,11 +106,22 @@ static bool create_workers(struct program *p) {
     return true;
 }
 
+/* Sets of keys that are fetched; the config ends their threads. */
+static bool start_keys(struct config *c) {
+    if (jwks_cache_start(c->client_token_keys.jws.jwks) &&
+        jwks_cache_start(c->client_subscription_token_keys.jws.jwks))
+        return true;
+    log_error("cannot start error=\"no thread or descriptor to fetch keys\"");
+    return false;
+}
+
 static bool start(struct program *p) {
     struct config *c = p->config;
     struct server *s = &p->server;
     s->config = s->node.config = c;
     s->limits.max_count = connections_allowed(c);
+    if (!start_keys(c))
+        return false;
     if (!listeners_open(&p->listeners, c, c->workers) || !create_workers(p) ||
         !write_pid_file(c->pid_file))
         return false;

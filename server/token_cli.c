@@ -40,7 +40,8 @@ static const char usage[] =
     " without it\n"
     "  --config FILE     where client.token.hmac_secret_key is; or set it in the environment,\n"
     "                    CARILLON_CLIENT_TOKEN_HMAC_SECRET_KEY, or in a file that\n"
-    "                    CARILLON_CLIENT_TOKEN_HMAC_SECRET_KEY_FILE names\n"
+    "                    CARILLON_CLIENT_TOKEN_HMAC_SECRET_KEY_FILE names; to check a token,\n"
+    "                    any other key of client.token will do, too\n"
     "\n"
     "TOKEN may be -, then it is read from stdin, where other users of this machine cannot see "
     "it.\n";
@@ -121,8 +122,7 @@ static const char *judge_for(const struct config *config, const struct token_cla
 /* As token_verify(), and what else would make the server refuse it. */
 static enum token_result verify(const struct config *config, struct str token,
                                 struct token_claims *claims) {
-    const struct jws_keys keys = {.hmac_secret = str_of(config->client_token_hmac_secret_key)};
-    enum token_result result = token_verify(token, &keys, now_s(), claims);
+    enum token_result result = token_verify(token, &config->client_token_keys.jws, now_s(), claims);
     if (result == TOKEN_OK)
         claims->fault = judge_for(config, claims);
     return result == TOKEN_OK && claims->fault ? TOKEN_INVALID : result;
@@ -200,12 +200,11 @@ static void print_time(const char *title, int64_t at_s) {
 
 /* The claims as they are, if the signature is good, and which of them mean nothing here. */
 static void print_claims(const struct config *config, struct str token) {
-    const struct jws_keys keys = {.hmac_secret = str_of(config->client_token_hmac_secret_key)};
     struct buf payload = {0}, ignored = {0}, scratch = {0};
     struct json_value object, key, value;
     struct json_fault json_fault;
     const char *fault;
-    if (jws_verify(token, &keys, &payload, &fault, now_s()))
+    if (jws_verify(token, &config->client_token_keys.jws, &payload, &fault, now_s()))
         print_line("claims", buf_str(&payload));
     if (json_scan_all(buf_str(&payload), &object, &json_fault) && object.kind == JSON_KIND_OBJECT)
         for (size_t at = 0; json_each(object, &at, &key, &value);) {
@@ -252,11 +251,20 @@ static int run(const struct command *c) {
     enum config_action action = config_load(c->rest_count, c->rest, environ, &config);
     if (action != CONFIG_RUN)
         return action == CONFIG_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    const char *fault = NULL;
+    struct jwks_cache *jwks = config->client_token_keys.jws.jwks;
     int status;
-    if (!*config->client_token_hmac_secret_key)
+    if (!*config->client_token_hmac_secret_key && !c->checked)
         status = refuse("there is no key:",
                         "--config FILE must have client.token.hmac_secret_key, or set\n"
                         "CARILLON_CLIENT_TOKEN_HMAC_SECRET_KEY, or ..._FILE to a file with it");
+    else if (!jws_keys_exist(&config->client_token_keys.jws))
+        status =
+            refuse("there is no key:",
+                   "--config FILE must have one in client.token, such as hmac_secret_key, or "
+                   "set\nCARILLON_CLIENT_TOKEN_HMAC_SECRET_KEY, or ..._FILE to a file with it");
+    else if (jwks && c->checked && (fault = jwks_cache_fetch_now(jwks)))
+        status = refuse("client.token.jwks_public_endpoint:", fault);
     else
         status = c->checked ? check(c, config) : make(c, config);
     config_destroy(config);

@@ -17,6 +17,7 @@
 #ifndef CARILLON_CONFIG_H
 #define CARILLON_CONFIG_H
 
+#include "auth/jws.h"
 #include "channels/rules.h"
 #include "server/base/buf.h"
 
@@ -39,6 +40,20 @@ struct config_tls {
 };
 
 enum { CONFIG_SENTINELS_MAX = 16 };
+
+/* What tokens of one kind are signed with: client.token or client.subscription_token. */
+struct config_keys {
+    char *hmac_previous_secret_key;
+    uint32_t hmac_previous_secret_key_valid_until_s; /* 0: always */
+    /* Whatever they were in the configuration, PEM afterwards. "" for none. */
+    char *rsa_public_key, *ecdsa_public_key, *ed25519_public_key; /* the last is our own */
+    char *jwks_file;                                              /* own */
+    char *jwks_public_endpoint;
+    bool insecure_skip_jwks_endpoint_safety_check;
+    uint32_t jwks_refresh_interval_ms, jwks_retry_interval_ms; /* own */
+
+    struct jws_keys jws; /* made of these and the HMAC secret; the keys in it belong to this */
+};
 
 struct config_endpoint {
     char *host; /* a name or an IP address */
@@ -79,6 +94,7 @@ struct config {
     /* Lower case; of the patterns' characters only * (anything) and ? (one byte) are special. */
     struct config_strings client_allowed_origins;
     char *client_token_hmac_secret_key;
+    struct config_keys client_token_keys, client_subscription_token_keys;
     bool client_insecure;
     bool client_allow_anonymous_connect_without_token;
     bool client_disallow_anonymous_connection_tokens;

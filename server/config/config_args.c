@@ -106,6 +106,8 @@ void config_args_parse(struct config_loader *l, int argc, char **argv, struct co
             continue;
         if (is_word(word, "--help") || is_word(word, "-h"))
             args->wants_help = true;
+        else if (is_word(word, "--strict"))
+            l->is_strict = true;
         else if (is_word(word, "--version") || is_word(word, "-v"))
             args->wants_version = true;
         else

@@ -62,6 +62,7 @@ void config_print_help(FILE *out) {
         "  -p, --port N          --http_server.port\n"
         "  -a, --address A       --http_server.address\n"
         "      --log-level L     --log.level\n"
+        "      --strict          refuse short HMAC keys, instead of a warning\n"
         "      --ignore OPTION   start although this Centrifugo option, which protects\n"
         "                        something, is not supported; may be repeated\n"
         "\n"
@@ -96,6 +97,7 @@ static void print_notes(FILE *out, const char *title, const struct config_notes 
 int config_print_check(const char *path, FILE *out) {
     struct config_loader l;
     config_loader_init(&l);
+    l.is_strict = true;
     config_loader_file(&l, path);
     config_loader_finish(&l);
     bool is_good = l.problems.count == 0;

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define WORKERS_MAX 64
-#define HMAC_KEY_BYTES_MIN 32
 
 static void refuse(struct config_loader *l, const char *option, const char *what) {
     config_loader_problem(l, config_loader_source(l, option), option, "%s", what);
@@ -65,12 +64,8 @@ static void compute(struct config *c) {
 
 static void check_client(struct config_loader *l) {
     const struct config *c = l->config;
-    size_t key_bytes = strlen(c->client_token_hmac_secret_key);
     if (c->client_pong_timeout_ms >= c->client_ping_interval_ms)
         refuse(l, "client.pong_timeout", "must be less than client.ping_interval");
-    if (key_bytes > 0 && key_bytes < HMAC_KEY_BYTES_MIN)
-        warn(l, "client.token.hmac_secret_key",
-             "is shorter than 32 bytes: its tokens can be forged by trying");
 }
 
 static void check_insecure(struct config_loader *l) {
@@ -161,6 +156,7 @@ void config_loader_finish(struct config_loader *l) {
     check_prefixes(l);
     check_boundaries(l);
     check_namespaces(l);
+    config_loader_keys(l);
     config_loader_redis(l);
     config_loader_channels(l);
 }

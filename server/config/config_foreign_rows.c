@@ -95,20 +95,11 @@ static const struct foreign client_rows[] = {
 };
 
 static const struct foreign token_rows[] = {
-    {"hmac_previous_secret_key", FOREIGN_TEXT, HARMLESS, "",
-     "tokens signed with the previous key are refused"},
-    {"hmac_previous_secret_key_valid_until", FOREIGN_INT, HARMLESS, "",
-     "tokens signed with the previous key are refused"},
-    {"rsa_public_key", FOREIGN_TEXT, GUARD, "", "RSA tokens cannot be verified"},
-    {"ecdsa_public_key", FOREIGN_TEXT, GUARD, "", "ECDSA tokens cannot be verified"},
-    {"jwks_public_endpoint", FOREIGN_TEXT, GUARD, "", "its keys would not be used"},
     {"audience", FOREIGN_TEXT, GUARD, "", "tokens for other audiences would be accepted"},
     {"audience_regex", FOREIGN_TEXT, GUARD, "", "tokens for other audiences would be accepted"},
     {"issuer", FOREIGN_TEXT, GUARD, "", "tokens of other issuers would be accepted"},
     {"issuer_regex", FOREIGN_TEXT, GUARD, "", "tokens of other issuers would be accepted"},
     {"user_id_claim", FOREIGN_TEXT, GUARD, "", "users would be named by the claim sub"},
-    {"insecure_skip_jwks_endpoint_safety_check", FOREIGN_BOOL, HARMLESS, "",
-     "no key set is fetched"},
     {.name = NULL},
 };
 

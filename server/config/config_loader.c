@@ -397,6 +397,8 @@ void config_destroy(struct config *c) {
         return;
     free_namespaces(&c->rules);
     clear_channel_options(&c->rules.without_namespace, config_channel_options + 1);
+    config_keys_fini(&c->client_token_keys);
+    config_keys_fini(&c->client_subscription_token_keys);
     config_options_clear(config_options, c);
     mem_free(c->engine_redis_host);
     mem_free(c->engine_redis_unix_path);

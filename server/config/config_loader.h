@@ -37,6 +37,7 @@ struct config_loader {
     size_t suggestion_count;
     char *namespaces_source; /* who gave channel.namespaces */
     bool has_secret;         /* a secret was set since somebody cleared this */
+    bool is_strict;          /* weak keys are refused where a warning would do */
 };
 
 /* Everything has its default. */
@@ -81,6 +82,16 @@ void config_loader_finish(struct config_loader *l);
 
 /* The part of it that is about channels. config_channels.c */
 void config_loader_channels(struct config_loader *l);
+
+/* The part about the keys of tokens. config_keys.c */
+void config_loader_keys(struct config_loader *l);
+
+/* Frees what the loader made of the options, which are freed with all others. */
+void config_keys_fini(struct config_keys *k);
+
+/* Replaces the text of an option, if it is not empty, by the PEM text that it is, is base64 of, or
+ * is the path of a file with. False when it is said why not. config_tls.c */
+bool config_loader_pem(struct config_loader *l, const char *option, bool is_secret, char **field);
 
 /* The part about Redis, and about TLS to it. config_redis.c, config_tls.c */
 void config_loader_redis(struct config_loader *l);

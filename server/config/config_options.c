@@ -68,6 +68,71 @@
                     ": whoever is in between can read and change all."                             \
     }
 
+/* Keys of one kind of tokens. */
+#define KEYS_ROWS(section, field)                                                                  \
+    {section ".hmac_previous_secret_key",                                                          \
+     OPTION_TEXT,                                                                                  \
+     AT(field.hmac_previous_secret_key),                                                           \
+     0,                                                                                            \
+     TEXT_BYTES,                                                                                   \
+     "",                                                                                           \
+     .text = "The HMAC key before this one, whose tokens are still good; empty = none.",           \
+     .flags = OPTION_SECRET},                                                                      \
+        {section ".hmac_previous_secret_key_valid_until",                                          \
+         OPTION_COUNT,                                                                             \
+         AT(field.hmac_previous_secret_key_valid_until_s),                                         \
+         0,                                                                                        \
+         UINT32_MAX,                                                                               \
+         "0",                                                                                      \
+         .text = "Until when, in seconds since 1970; 0 = as long as the option is there."},        \
+        PEM_ROW(section ".rsa_public_key", field.rsa_public_key, 0,                                \
+                "Key of RS256, RS384, RS512, PS256, PS384 and PS512 tokens, at least 2048 bits."), \
+        PEM_ROW(                                                                                   \
+            section ".ecdsa_public_key", field.ecdsa_public_key, 0,                                \
+            "Key of ES256 (P-256), ES384 (P-384) or ES512 (P-521) tokens: its curve decides."),    \
+        PEM_ROW(section ".ed25519_public_key", field.ed25519_public_key, OPTION_OWN,               \
+                "Key of EdDSA tokens."),                                                           \
+        {section ".jwks_file",                                                                     \
+         OPTION_TEXT,                                                                              \
+         AT(field.jwks_file),                                                                      \
+         0,                                                                                        \
+         1000,                                                                                     \
+         "",                                                                                       \
+         .text = "Path of a JSON Web Key Set, read at the start; `kid` of a token names its key. " \
+                 "The keys above are not used then.",                                              \
+         .flags = OPTION_OWN},                                                                     \
+        {section ".jwks_public_endpoint",                                                          \
+         OPTION_TEXT,                                                                              \
+         AT(field.jwks_public_endpoint),                                                           \
+         0,                                                                                        \
+         1000,                                                                                     \
+         "",                                                                                       \
+         .text = "URL of a JSON Web Key Set, fetched now and then, and when a token names a key "  \
+                 "that is not in it. The keys above are not used then."},                          \
+        {section ".insecure_skip_jwks_endpoint_safety_check",                                      \
+         OPTION_BOOL,                                                                              \
+         AT(field.insecure_skip_jwks_endpoint_safety_check),                                       \
+         0,                                                                                        \
+         0,                                                                                        \
+         "false",                                                                                  \
+         .text = "Takes an http:// URL of another machine: whoever is in between can give keys "   \
+                 "of their own."},                                                                 \
+        {section ".jwks_refresh_interval",                                                         \
+         OPTION_DURATION,                                                                          \
+         AT(field.jwks_refresh_interval_ms),                                                       \
+         1 * SECOND,                                                                               \
+         24 * HOUR,                                                                                \
+         "10m",                                                                                    \
+         .text = "How often the set is fetched. A key taken out of it is good until then.",        \
+         .flags = OPTION_OWN},                                                                     \
+    {                                                                                              \
+        section ".jwks_retry_interval", OPTION_DURATION, AT(field.jwks_retry_interval_ms), 100,    \
+            1 * HOUR, "10s",                                                                       \
+            .text =                                                                                \
+                "The shortest time between two fetches: after a failure, or for unknown keys.",    \
+            .flags = OPTION_OWN                                                                    \
+    }
+
 const struct option config_options[] = {
     {"workers", OPTION_COUNT, AT(workers), 0, 64, "0",
      .text = "Worker threads, each with its own event loop; 0 = one per core this process may use "
@@ -139,6 +204,8 @@ const struct option config_options[] = {
      "",
      .text = "Key of HS256, HS384 and HS512 connection tokens; empty = such tokens are refused.",
      .flags = OPTION_SECRET},
+    KEYS_ROWS("client.token", client_token_keys),
+    KEYS_ROWS("client.subscription_token", client_subscription_token_keys),
     {"client.insecure", OPTION_BOOL, AT(client_insecure), 0, 0, "false",
      .text = "Everybody may connect and do everything. For development only."},
     {"client.allow_anonymous_connect_without_token", OPTION_BOOL,

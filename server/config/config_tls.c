@@ -29,32 +29,24 @@ static void replace(char **field, char *text) {
     *field = text;
 }
 
-/* False when it is said why not. */
-static bool load_file(struct config_loader *l, const char *section, const char *name,
-                      char **field) {
+static bool load_file(struct config_loader *l, const char *option, bool is_secret, char **field) {
     const char *why = NULL;
-    bool is_public = false, is_key = !strcmp(name, "key_pem");
-    struct buf what = {0};
+    bool is_public = false;
     char *text = config_read_file(*field, PEM_FILE_BYTES_MAX, &is_public, &why);
     if (!text) {
-        buf_printf(&what, "is neither PEM nor base64 of PEM, and as a file it cannot be read: %s",
-                   why);
-        problem(l, section, name, config_z(&what));
-        buf_fini(&what);
+        config_loader_problem(
+            l, config_loader_source(l, option), option,
+            "is neither PEM nor base64 of PEM, and as a file it cannot be read: %s", why);
         return false;
     }
-    if (is_key && is_public) {
-        buf_printf(&what, "%s.%s", section, name);
-        config_loader_warn(l, config_loader_source(l, config_z(&what)), what.p,
+    if (is_secret && is_public)
+        config_loader_warn(l, config_loader_source(l, option), option,
                            "everybody on this machine can read this file; chmod 640 it");
-        buf_fini(&what);
-    }
     replace(field, text);
     return true;
 }
 
-/* Makes PEM of it. */
-static bool load(struct config_loader *l, const char *section, const char *name, char **field) {
+bool config_loader_pem(struct config_loader *l, const char *option, bool is_secret, char **field) {
     char *pem;
     if (!**field)
         return true;
@@ -62,7 +54,15 @@ static bool load(struct config_loader *l, const char *section, const char *name,
         replace(field, pem);
         return true;
     }
-    return load_file(l, section, name, field);
+    return load_file(l, option, is_secret, field);
+}
+
+static bool load(struct config_loader *l, const char *section, const char *name, char **field) {
+    struct buf option = {0};
+    buf_printf(&option, "%s.%s", section, name);
+    bool is_loaded = config_loader_pem(l, config_z(&option), !strcmp(name, "key_pem"), field);
+    buf_fini(&option);
+    return is_loaded;
 }
 
 static void check_contents(struct config_loader *l, const char *section,
