@@ -35,9 +35,14 @@ struct jwks_cache {
 
 /* --- the URL ---------------------------------------------------------------------------------- */
 
+/* A name such as 127.example.com is none. */
 static bool is_loopback(struct str host) {
-    return str_equal_nocase(host, STR("localhost")) || str_starts(host, STR("127.")) ||
-           str_equal(host, STR("::1"));
+    if (str_equal_nocase(host, STR("localhost")) || str_equal(host, STR("::1")))
+        return true;
+    for (size_t i = 0; i < host.n; i++)
+        if (host.p[i] != '.' && (host.p[i] < '0' || host.p[i] > '9'))
+            return false;
+    return str_starts(host, STR("127."));
 }
 
 const char *jwks_cache_check_url(const char *url, bool is_unsafe_allowed) {
