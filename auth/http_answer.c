@@ -127,7 +127,7 @@ static enum http_answer_state read_body(const struct head *h, bool is_end, size_
                                         struct buf *body, const char **fault) {
     if (h->is_chunked)
         return read_chunks(h->rest, max_bytes, body, fault);
-    if ((h->has_length && h->length > max_bytes) || h->rest.n > max_bytes + (h->has_length ? 2 : 0))
+    if (h->has_length ? h->length > max_bytes : h->rest.n > max_bytes)
         return bad(fault, "it is too large");
     if (h->has_length ? h->rest.n < h->length : !is_end)
         return HTTP_ANSWER_MORE;
@@ -141,5 +141,9 @@ enum http_answer_state http_answer_read(struct str in, bool is_end, size_t max_b
     enum http_answer_state state = read_head(in, &h, fault);
     if (state == HTTP_ANSWER_DONE)
         state = read_body(&h, is_end, max_bytes, body, fault);
-    return state == HTTP_ANSWER_MORE && is_end ? bad(fault, "it ends too early") : state;
+    if (state != HTTP_ANSWER_MORE)
+        return state;
+    if (in.n > HTTP_ANSWER_HEAD_BYTES_MAX + 4 * max_bytes) /* chunks of one byte are no use */
+        return bad(fault, "it is too large");
+    return is_end ? bad(fault, "it ends too early") : HTTP_ANSWER_MORE;
 }
