@@ -103,6 +103,23 @@ static void add_cluster(struct buf *b, const struct api_node *node) {
 #undef ADD_COUNTER
 }
 
+static void add_fetches(struct buf *b, const char *section, const struct config_keys *k) {
+    if (!k->jws.jwks || !*k->jwks_public_endpoint)
+        return;
+    struct jwks_cache_counts n = jwks_cache_counts(k->jws.jwks);
+    buf_printf(b, "carillon_jwks_fetches_total{section=\"%s\",result=\"ok\"} %llu\n", section,
+               (unsigned long long)n.fetched);
+    buf_printf(b, "carillon_jwks_fetches_total{section=\"%s\",result=\"failed\"} %llu\n", section,
+               (unsigned long long)n.failed);
+}
+
+static void add_keys(struct buf *b, const struct config *c) {
+    add_head(b, "jwks_fetches_total", "counter",
+             "Key sets fetched from jwks_public_endpoint; failed ones leave the old keys in use.");
+    add_fetches(b, "client.token", &c->client_token_keys);
+    add_fetches(b, "client.subscription_token", &c->client_subscription_token_keys);
+}
+
 static void add_process(struct buf *b, const struct api_node *node) {
     add_head(b, "build_info", "gauge", "Version.");
     buf_add_z(b, "carillon_build_info{version=\"" CARILLON_VERSION "\"} 1\n");
@@ -126,6 +143,7 @@ struct api_call *api_metrics(const struct api_context *x) {
     add_workers(&r->body, x->node);
     add_engine(&r->body, x->node);
     add_cluster(&r->body, x->node);
+    add_keys(&r->body, x->node->config);
     add_process(&r->body, x->node);
     return NULL;
 }

@@ -253,6 +253,11 @@ test('the old keys stay while the endpoint lies or is down, which is said once',
     await until(() => endpoint.requests > before + 1, 'the endpoint to be asked again');
     assert.equal(await answer(server, good), 'alice');
   }
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  const count = (result) => Number(metrics.match(
+    new RegExp(`^carillon_jwks_fetches_total\\{section="client.token",result="${result}"\\} (\\d+)$`, 'm'))[1]);
+  assert.equal(count('ok'), 1);
+  assert.ok(count('failed') >= Object.keys(NONSENSE).length);
   const { port } = endpoint;
   await endpoint.stop();
   assert.equal(await answer(server, await sign('ES256', PAIRS.p256, 'new')), 109);
