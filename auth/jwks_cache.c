@@ -158,20 +158,20 @@ static const char *fetch(const struct jwks_cache *c, struct jwks **set,
     return fault;
 }
 
-/* One line when something changes for the worse or the better, none when it stays as it was. */
+/* One line when something changes for the worse or the better, none when it stays as it was. The
+ * query of the URL is left out, which may hold a key. */
 static void tell(const struct jwks_cache *c, const char *fault, const struct jwks_report *r,
                  bool was_failing, bool has_set) {
+    struct str url = str_slice(str_of(c->url), 0, str_find(str_of(c->url), '?'));
     if (fault && !was_failing)
-        log_warn("no keys from client token jwks_public_endpoint error=\"%s\" url=\"%s\" "
-                 "old_keys_stay=%s",
-                 fault, c->url, has_set ? "yes" : "no");
-    else if (!fault && was_failing)
-        log_info("keys fetched again url=\"%s\" keys=%u", c->url, r->key_count);
-    else if (!fault && !has_set)
-        log_info("keys fetched url=\"%s\" keys=%u", c->url, r->key_count);
+        log_warn("no keys from jwks_public_endpoint error=\"%s\" url=\"%.*s\" old_keys_stay=%s",
+                 fault, STR_ARG(url), has_set ? "yes" : "no");
+    else if (!fault && (was_failing || !has_set))
+        log_info("keys fetched%s url=\"%.*s\" keys=%u", has_set ? " again" : "", STR_ARG(url),
+                 r->key_count);
     if (!fault && r->left_out && (was_failing || !has_set))
-        log_warn("keys left out url=\"%s\" count=%u first=%u why=\"%s\"", c->url, r->left_out,
-                 r->first_out, r->why_out);
+        log_warn("keys left out url=\"%.*s\" count=%u first=%u why=\"%s\"", STR_ARG(url),
+                 r->left_out, r->first_out, r->why_out);
 }
 
 /* Gives the fault. */

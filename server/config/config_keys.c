@@ -151,7 +151,7 @@ static void load_sets(const struct section *s) {
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-static void load(const struct section *s, const char *secret) {
+static void load_keys(const struct section *s, const char *secret) {
     struct config_keys *k = s->keys;
     load_secrets(s, secret);
     k->jws.rsa = load_key(s, "rsa_public_key", &k->rsa_public_key, JWK_RSA);
@@ -162,9 +162,10 @@ static void load(const struct section *s, const char *secret) {
 
 void config_loader_keys(struct config_loader *l) {
     struct config *c = l->config;
-    load(&(struct section){l, "client.token", &c->client_token_keys},
-         c->client_token_hmac_secret_key);
-    load(&(struct section){l, "client.subscription_token", &c->client_subscription_token_keys}, "");
+    load_keys(&(struct section){l, "client.token", &c->client_token_keys},
+              c->client_token_hmac_secret_key);
+    load_keys(&(struct section){l, "client.subscription_token", &c->client_subscription_token_keys},
+              "");
 }
 
 void config_keys_fini(struct config_keys *k) {
