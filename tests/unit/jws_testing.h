@@ -26,7 +26,8 @@ static inline const char *judge_with(struct str token, struct str secret) {
     struct buf payload = {0};
     const char *fault = "untouched";
     buf_add_z(&payload, "before ");
-    bool is_good = jws_verify(token, &(struct jws_keys){.hmac_secret = secret}, &payload, &fault, 0);
+    bool is_good =
+        jws_verify(token, &(struct jws_keys){.hmac_secret = secret}, &payload, &fault, 0);
     if (is_good)
         assert_true(str_starts(buf_str(&payload), STR("before ")) && payload.n > 7);
     else

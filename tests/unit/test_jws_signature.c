@@ -397,11 +397,12 @@ static void verifying_keeps_no_memory(void **state) {
         judge_keys(buf_str(&bad), &keys);
         judge_keys(buf_str(&good), &keys);
         size_t before = mallinfo2().uordblks;
-        for (int i = 0; i < 100; i++) {
+        for (int i = 0; i < 200; i++) {
             assert_null(judge_keys(buf_str(&good), &keys));
             assert_non_null(judge_keys(buf_str(&bad), &keys));
         }
-        assert_int_equal(mallinfo2().uordblks, before);
+        /* Less than a byte each: the allocator rounds, but whatever is kept is larger. */
+        assert_true(mallinfo2().uordblks < before + 400);
     }
     buf_fini(&good);
     buf_fini(&bad);
