@@ -200,7 +200,10 @@ static const char *refresh(struct jwks_cache *c) {
 
 const char *jwks_cache_fetch_now(struct jwks_cache *c) {
     struct jwks_report report;
-    return c->url ? fetch(c, &c->set, &report) : NULL;
+    if (!c->url)
+        return NULL;
+    assert(!c->has_thread && !c->set);
+    return fetch(c, &c->set, &report);
 }
 
 /* With the lock held: until that time or until something changes. */
