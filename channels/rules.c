@@ -8,7 +8,7 @@
  */
 #include "channels/rules.h"
 
-#include "channels/pattern.h"
+#include "server/base/pattern.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
  */
 #include "server/config/config_loader.h"
 
-#include "channels/pattern.h"
+#include "server/base/pattern.h"
 #include "server/config/config_options.h"
 #include "server/config/config_value.h"
 

@@ -8,8 +8,8 @@
  */
 #include "server/config/config_loader.h"
 
-#include "channels/pattern.h"
 #include "server/base/mem.h"
+#include "server/base/pattern.h"
 #include "server/config/config_foreign.h"
 #include "server/config/config_names.h"
 #include "server/config/config_options.h"

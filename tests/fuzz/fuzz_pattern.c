@@ -5,7 +5,7 @@
  *
  * Thread: main. Owns: nothing.
  */
-#include "channels/pattern.c"
+#include "server/base/pattern.c"
 
 #include "server/base/buf.h"
 

@@ -3,9 +3,9 @@
  *
  * Thread: one. Owns: nothing.
  */
-#include "channels/pattern.c"
+#include "server/base/pattern.c"
 
-#include "channels/pattern_match.c"
+#include "server/base/pattern_match.c"
 
 #include <setjmp.h>
 #include <stdarg.h>

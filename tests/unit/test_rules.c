@@ -5,7 +5,7 @@
  */
 #include "channels/rules.c"
 
-#include "channels/pattern.h"
+#include "server/base/pattern.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,10 +4,10 @@
  *
  * Owns: nothing. Thread: any (no state).
  */
-#ifndef CARILLON_CHANNELS_PATTERN_OPS_H
-#define CARILLON_CHANNELS_PATTERN_OPS_H
+#ifndef CARILLON_BASE_PATTERN_OPS_H
+#define CARILLON_BASE_PATTERN_OPS_H
 
-#include "channels/pattern.h"
+#include "server/base/pattern.h"
 
 #include <stdint.h>
 

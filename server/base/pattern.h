@@ -1,5 +1,5 @@
-/* Regular expressions for names of channels (channel_regex), in Go's syntax, because files written
- * for Centrifugo have them.
+/* Regular expressions for names of channels and for claims of tokens, in Go's syntax, because files
+ * written for Centrifugo have them.
  *
  * Not libc's: that one takes a lock for each match, knows bytes instead of characters, and keeps
  * the states it has met, so that names of strangers make it grow (some patterns to 100 MB). Here a
@@ -10,8 +10,8 @@
  *
  * Owns: the compiled pattern. Thread: any, it is constant.
  */
-#ifndef CARILLON_CHANNELS_PATTERN_H
-#define CARILLON_CHANNELS_PATTERN_H
+#ifndef CARILLON_BASE_PATTERN_H
+#define CARILLON_BASE_PATTERN_H
 
 #include "server/base/str.h"
 

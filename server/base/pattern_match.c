@@ -3,7 +3,7 @@
  *
  * Thread: any (no state). Owns: nothing.
  */
-#include "channels/pattern_ops.h"
+#include "server/base/pattern_ops.h"
 
 #include <string.h>
 

@@ -3,10 +3,10 @@
  *
  * Thread: any (no state). Owns: see pattern.h.
  */
-#include "channels/pattern.h"
+#include "server/base/pattern.h"
 
-#include "channels/pattern_ops.h"
 #include "server/base/mem.h"
+#include "server/base/pattern_ops.h"
 
 #include <string.h>
 
