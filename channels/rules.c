@@ -125,33 +125,37 @@ bool rules_may_subscribe(const struct rules *r, const struct channel_options *o,
     if (!is_limited && o->allow_subscribe_for_client &&
         (!is_anonymous || o->allow_subscribe_for_anonymous))
         return true;
+    if (!is_limited && (actor->permitted & PERMIT_SUBSCRIBE))
+        return true;
     return r->is_insecure;
 }
 
 /* One of the groups of three options: for clients, subscribers, anonymous. */
-static bool may(const struct rules *r, const struct rules_actor *actor, const bool options[3]) {
+static bool may(const struct rules *r, const struct rules_actor *actor, enum permission permission,
+                const bool options[3]) {
     bool is_allowed = options[0] || (options[1] && actor->is_subscribed);
     bool is_anonymous = actor->user.n == 0;
-    return (is_allowed && (!is_anonymous || options[2])) || r->is_insecure;
+    return (is_allowed && (!is_anonymous || options[2])) || (actor->permitted & permission) ||
+           r->is_insecure;
 }
 
 bool rules_may_publish(const struct rules *r, const struct channel_options *o,
                        const struct rules_actor *actor) {
-    return may(r, actor,
+    return may(r, actor, PERMIT_PUBLISH,
                (const bool[]){o->allow_publish_for_client, o->allow_publish_for_subscriber,
                               o->allow_publish_for_anonymous});
 }
 
 bool rules_may_read_presence(const struct rules *r, const struct channel_options *o,
                              const struct rules_actor *actor) {
-    return may(r, actor,
+    return may(r, actor, PERMIT_PRESENCE,
                (const bool[]){o->allow_presence_for_client, o->allow_presence_for_subscriber,
                               o->allow_presence_for_anonymous});
 }
 
 bool rules_may_read_history(const struct rules *r, const struct channel_options *o,
                             const struct rules_actor *actor) {
-    return may(r, actor,
+    return may(r, actor, PERMIT_HISTORY,
                (const bool[]){o->allow_history_for_client, o->allow_history_for_subscriber,
                               o->allow_history_for_anonymous});
 }
@@ -169,7 +173,7 @@ bool rules_is_cache_mode(const struct channel_options *o) {
 /* As if subscribed: that is what is asked for. */
 static bool will_read_history(const struct rules *r, const struct channel_options *o,
                               const struct rules_actor *actor) {
-    return rules_may_read_history(r, o, &(struct rules_actor){actor->user, true});
+    return rules_may_read_history(r, o, &(struct rules_actor){actor->user, true, actor->permitted});
 }
 
 struct rules_grant rules_grant(const struct rules *r, const struct channel_options *o,

@@ -10,6 +10,7 @@
 #define CARILLON_CHANNELS_RULES_H
 
 #include "server/base/buf.h"
+#include "server/base/permissions.h"
 #include "server/base/str.h"
 
 #include <stdbool.h>
@@ -95,6 +96,9 @@ void rules_personal_channel(const struct rules *r, struct str user, struct buf *
 struct rules_actor {
     struct str user;    /* empty: anonymous */
     bool is_subscribed; /* to this channel, now */
+    /* Bits of enum permission that a token gives in this channel: they count like the options
+     * allow_..._for_client and _for_anonymous. */
+    unsigned permitted;
 };
 
 /* Without a token: a private channel never, a user-limited one (a user boundary in the name, where

@@ -122,7 +122,18 @@ static const char *judge_for(const struct config *config, const struct token_cla
 /* As token_verify(), and what else would make the server refuse it. */
 static enum token_result verify(const struct config *config, struct str token,
                                 struct token_claims *claims) {
-    enum token_result result = token_verify(token, &config->client_token_keys.jws, now_s(), claims);
+    const struct config_claims *c = &config->client_token_claims;
+    const struct token_policy policy = {
+        .kind = TOKEN_CONNECTION,
+        .keys = &config->client_token_keys.jws,
+        .user_id_claim = str_of(c->user_id_claim),
+        .audience = str_of(c->audience),
+        .issuer = str_of(c->issuer),
+        .audience_pattern = c->audience_pattern,
+        .issuer_pattern = c->issuer_pattern,
+        .leeway_s = c->leeway_s,
+    };
+    enum token_result result = token_verify(token, &policy, now_s(), claims);
     if (result == TOKEN_OK)
         claims->fault = judge_for(config, claims);
     return result == TOKEN_OK && claims->fault ? TOKEN_INVALID : result;
@@ -209,7 +220,7 @@ static void print_claims(const struct config *config, struct str token) {
     if (json_scan_all(buf_str(&payload), &object, &json_fault) && object.kind == JSON_KIND_OBJECT)
         for (size_t at = 0; json_each(object, &at, &key, &value);) {
             struct str name = json_decode(key, &scratch);
-            if (token_knows_claim(name))
+            if (token_knows_claim(TOKEN_CONNECTION, name))
                 continue;
             buf_add_z(&ignored, ignored.n ? " " : "");
             buf_add(&ignored, name);

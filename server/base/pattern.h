@@ -1,5 +1,5 @@
-/* Regular expressions for names of channels and for claims of tokens, in Go's syntax, because files
- * written for Centrifugo have them.
+/* Regular expressions for names of channels and for claims of tokens, in Go's syntax, because
+ * files written for Centrifugo have them.
  *
  * Not libc's: that one takes a lock for each match, knows bytes instead of characters, and keeps
  * the states it has met, so that names of strangers make it grow (some patterns to 100 MB). Here a

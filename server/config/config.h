@@ -55,6 +55,14 @@ struct config_keys {
     struct jws_keys jws; /* made of these and the HMAC secret; the keys in it belong to this */
 };
 
+/* What claims tokens of one kind must have: client.token or client.subscription_token. */
+struct config_claims {
+    char *audience, *audience_regex, *issuer, *issuer_regex; /* "" for not looked at */
+    char *user_id_claim;                                     /* "" for "sub" */
+    uint32_t leeway_s;
+    struct pattern *audience_pattern, *issuer_pattern; /* the regexes, compiled; NULL: none */
+};
+
 struct config_endpoint {
     char *host; /* a name or an IP address */
     uint32_t port;
@@ -95,6 +103,10 @@ struct config {
     struct config_strings client_allowed_origins;
     char *client_token_hmac_secret_key;
     struct config_keys client_token_keys, client_subscription_token_keys;
+    struct config_claims client_token_claims;
+    bool client_subscription_token_enabled; /* else the two above are for both kinds of tokens */
+    char *client_subscription_token_hmac_secret_key;
+    struct config_claims client_subscription_token_claims;
     bool client_insecure;
     bool client_allow_anonymous_connect_without_token;
     bool client_disallow_anonymous_connection_tokens;
@@ -102,6 +114,7 @@ struct config {
     uint32_t client_pong_timeout_ms;
     uint32_t client_stale_close_delay_ms;
     uint32_t client_expired_close_delay_ms;
+    uint32_t client_expired_sub_close_delay_ms;
     uint32_t client_channel_limit;
     uint32_t client_queue_max_size_bytes;
     uint32_t client_connection_limit;      /* per node; 0: what the descriptor limit allows */

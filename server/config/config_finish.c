@@ -157,6 +157,7 @@ void config_loader_finish(struct config_loader *l) {
     check_boundaries(l);
     check_namespaces(l);
     config_loader_keys(l);
+    config_loader_claims(l);
     config_loader_redis(l);
     config_loader_channels(l);
 }

@@ -78,8 +78,6 @@ static const struct foreign engine_rows[] = {
 };
 
 static const struct foreign client_rows[] = {
-    {"expired_sub_close_delay", FOREIGN_DURATION, HARMLESS, "25s",
-     "subscription tokens are not accepted yet"},
     {"concurrency", FOREIGN_INT, HARMLESS, "", "commands of one connection run one by one"},
     {"channel_position_max_time_lag", FOREIGN_DURATION, HARMLESS, "",
      "only client.channel_position_check_delay counts"},
@@ -91,21 +89,6 @@ static const struct foreign client_rows[] = {
      "users named by that header would be taken for anonymous"},
     {"connect_code_to_unidirectional_disconnect.enabled", FOREIGN_BOOL, HARMLESS, "", NO_UNI},
     {"connect_code_to_unidirectional_disconnect.transforms", FOREIGN_SECTION, HARMLESS, "", NO_UNI},
-    {.name = NULL},
-};
-
-static const struct foreign token_rows[] = {
-    {"audience", FOREIGN_TEXT, GUARD, "", "tokens for other audiences would be accepted"},
-    {"audience_regex", FOREIGN_TEXT, GUARD, "", "tokens for other audiences would be accepted"},
-    {"issuer", FOREIGN_TEXT, GUARD, "", "tokens of other issuers would be accepted"},
-    {"issuer_regex", FOREIGN_TEXT, GUARD, "", "tokens of other issuers would be accepted"},
-    {"user_id_claim", FOREIGN_TEXT, GUARD, "", "users would be named by the claim sub"},
-    {.name = NULL},
-};
-
-static const struct foreign subscription_token_rows[] = {
-    {"enabled", FOREIGN_BOOL, GUARD, "", NULL},
-    {"hmac_secret_key", FOREIGN_TEXT, GUARD, "", NULL},
     {.name = NULL},
 };
 
@@ -259,7 +242,6 @@ static const struct foreign transport_rows[] = {
 };
 
 #define CONNECT_PROXY NO_PROXY " who may connect"
-#define SUBSCRIPTION_TOKEN "subscription tokens are not accepted yet"
 
 const struct foreign_group config_foreign_groups[] = {
     {"", server_rows, NULL, false},
@@ -272,9 +254,6 @@ const struct foreign_group config_foreign_groups[] = {
     {"engine.redis.tls.", tls_client_rows, NULL, false},
     {"engine.redis.sentinel_tls.", tls_client_rows, NULL, false},
     {"client.", client_rows, NULL, false},
-    {"client.token.", token_rows, NULL, false},
-    {"client.subscription_token.", subscription_token_rows, SUBSCRIPTION_TOKEN, true},
-    {"client.subscription_token.", token_rows, SUBSCRIPTION_TOKEN, true},
     {"client.proxy.connect.", switch_rows, CONNECT_PROXY, false},
     {"client.proxy.connect.", proxy_rows, CONNECT_PROXY, false},
     {"client.proxy.refresh.", switch_rows, NO_PROXY " who may stay", false},

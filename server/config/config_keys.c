@@ -165,7 +165,7 @@ void config_loader_keys(struct config_loader *l) {
     load_keys(&(struct section){l, "client.token", &c->client_token_keys},
               c->client_token_hmac_secret_key);
     load_keys(&(struct section){l, "client.subscription_token", &c->client_subscription_token_keys},
-              "");
+              c->client_subscription_token_hmac_secret_key);
 }
 
 void config_keys_fini(struct config_keys *k) {

@@ -395,6 +395,8 @@ void config_loader_text(struct config_loader *l, const char *source, const char 
 void config_destroy(struct config *c) {
     if (!c)
         return;
+    config_claims_fini(&c->client_token_claims);
+    config_claims_fini(&c->client_subscription_token_claims);
     free_namespaces(&c->rules);
     clear_channel_options(&c->rules.without_namespace, config_channel_options + 1);
     config_keys_fini(&c->client_token_keys);

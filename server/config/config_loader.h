@@ -93,6 +93,12 @@ void config_keys_fini(struct config_keys *k);
  * is the path of a file with. False when it is said why not. config_tls.c */
 bool config_loader_pem(struct config_loader *l, const char *option, bool is_secret, char **field);
 
+/* The part about the claims of tokens. config_claims.c */
+void config_loader_claims(struct config_loader *l);
+
+/* Frees what the loader made of the options, which are freed with all others. */
+void config_claims_fini(struct config_claims *c);
+
 /* The part about Redis, and about TLS to it. config_redis.c, config_tls.c */
 void config_loader_redis(struct config_loader *l);
 void config_loader_tls(struct config_loader *l, const char *section, struct config_tls *tls);

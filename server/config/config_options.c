@@ -133,6 +133,27 @@
             .flags = OPTION_OWN                                                                    \
     }
 
+/* What the claims of a kind of tokens must be. */
+#define SUBSCRIPTION_TOKEN "client.subscription_token"
+#define CLAIM_ROW(section, field, text_)                                                           \
+    { section, OPTION_TEXT, AT(field), 0, 1000, "", .text = text_ }
+#define CLAIMS_ROWS(section, field)                                                                \
+    CLAIM_ROW(section ".audience", field.audience,                                                 \
+              "What the claim `aud` of a token must be, or hold; empty = anything."),              \
+        CLAIM_ROW(section ".audience_regex", field.audience_regex,                                 \
+                  "The same as a pattern, in Go's syntax, for a part of it: ^ and $ mean all."),   \
+        CLAIM_ROW(section ".issuer", field.issuer,                                                 \
+                  "What the claim `iss` must be; empty = anything."),                              \
+        CLAIM_ROW(section ".issuer_regex", field.issuer_regex, "The same as a pattern."),          \
+        CLAIM_ROW(                                                                                 \
+            section ".user_id_claim", field.user_id_claim,                                         \
+            "The claim with the user's id, `a.b` for one inside of another; empty = `sub`."),      \
+    {                                                                                              \
+        section ".leeway", OPTION_SECONDS, AT(field.leeway_s), 0, 60 * SECOND, "0",                \
+            .text = "How far `exp`, `nbf` and `expire_at` may be off, where clocks are.",          \
+            .flags = OPTION_OWN                                                                    \
+    }
+
 const struct option config_options[] = {
     {"workers", OPTION_COUNT, AT(workers), 0, 64, "0",
      .text = "Worker threads, each with its own event loop; 0 = one per core this process may use "
@@ -205,7 +226,17 @@ const struct option config_options[] = {
      .text = "Key of HS256, HS384 and HS512 connection tokens; empty = such tokens are refused.",
      .flags = OPTION_SECRET},
     KEYS_ROWS("client.token", client_token_keys),
-    KEYS_ROWS("client.subscription_token", client_subscription_token_keys),
+    CLAIMS_ROWS("client.token", client_token_claims),
+    {SUBSCRIPTION_TOKEN ".enabled", OPTION_BOOL, AT(client_subscription_token_enabled), 0, 0,
+     "false",
+     .text = "Subscription tokens have keys and claims of their own, the options below; else those "
+             "of `client.token` count for them, too."},
+    {SUBSCRIPTION_TOKEN ".hmac_secret_key", OPTION_TEXT,
+     AT(client_subscription_token_hmac_secret_key), 0, TEXT_BYTES, "",
+     .text = "Key of HS256, HS384 and HS512 subscription tokens; empty = such tokens are refused.",
+     .flags = OPTION_SECRET},
+    KEYS_ROWS(SUBSCRIPTION_TOKEN, client_subscription_token_keys),
+    CLAIMS_ROWS(SUBSCRIPTION_TOKEN, client_subscription_token_claims),
     {"client.insecure", OPTION_BOOL, AT(client_insecure), 0, 0, "false",
      .text = "Everybody may connect and do everything. For development only."},
     {"client.allow_anonymous_connect_without_token", OPTION_BOOL,
@@ -222,6 +253,9 @@ const struct option config_options[] = {
      "10s", .text = "Time in which a new connection must send its connect command."},
     {"client.expired_close_delay", OPTION_DURATION, AT(client_expired_close_delay_ms), 0, 24 * HOUR,
      "25s", .text = "Time a client has to refresh an expired token before it is closed."},
+    {"client.expired_sub_close_delay", OPTION_DURATION, AT(client_expired_sub_close_delay_ms), 0,
+     24 * HOUR, "25s",
+     .text = "Time a client has to refresh an expired subscription before it ends."},
     {"client.channel_limit", OPTION_COUNT, AT(client_channel_limit), 1, 1000000, "128",
      .text = "Channels one connection may be subscribed to."},
     {"client.queue_max_size", OPTION_BYTES, AT(client_queue_max_size_bytes), 4 * KIB, 1024 * MIB,

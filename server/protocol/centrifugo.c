@@ -101,8 +101,7 @@ static enum outcome run_subscribe(struct client *c, const struct command *q) {
         error = ERROR_BAD_REQUEST; /* no namespace allows a tags filter */
     else if (command_i64(q, SUBSCRIBE_TYPE) != 0)
         error = ERROR_PERMISSION_DENIED; /* only stream subscriptions */
-    else if (command_string(q, SUBSCRIBE_TOKEN, &c->sessions->scratch2).n)
-        error = ERROR_PERMISSION_DENIED; /* no key is configured that could verify it */
+    subscribe.token = command_string(q, SUBSCRIBE_TOKEN, &c->sessions->scratch2);
     if (error)
         client_fail(c, q->id, error);
     else
@@ -186,15 +185,10 @@ static enum outcome run_refresh(struct client *c, const struct command *q) {
 static enum outcome run_sub_refresh(struct client *c, const struct command *q) {
     struct str channel;
     enum outcome turn = read_channel(c, q, &channel);
-    if (turn != RAN)
-        return turn;
-    if (!client_find(c, channel))
-        client_fail(c, q->id, ERROR_PERMISSION_DENIED);
-    else if (command_string(q, SUB_REFRESH_TOKEN, &c->sessions->scratch2).n == 0)
-        client_fail(c, q->id, ERROR_BAD_REQUEST);
-    else
-        client_close(c, CLOSE_INVALID_TOKEN);
-    return RAN;
+    if (turn == RAN)
+        client_sub_refresh(c, q->id, channel,
+                           command_string(q, SUB_REFRESH_TOKEN, &c->sessions->scratch2));
+    return turn;
 }
 
 static enum outcome run_pong(struct client *c, const struct command *q) {

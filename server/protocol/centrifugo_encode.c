@@ -45,6 +45,7 @@ uint16_t centrifugo_unsubscribe_code(enum unsubscribe_reason r) {
     static const uint16_t codes[UNSUBSCRIBE_REASON_COUNT] = {
         [UNSUBSCRIBE_SERVER] = 2000,
         [UNSUBSCRIBE_INSUFFICIENT_STATE] = 2500,
+        [UNSUBSCRIBE_EXPIRED] = 2501,
     };
     return codes[r];
 }
@@ -60,7 +61,8 @@ static struct wire_error wire_error_of(enum client_error e) {
         [ERROR_PERMISSION_DENIED] = {103, false}, [ERROR_ALREADY_SUBSCRIBED] = {105, false},
         [ERROR_LIMIT_EXCEEDED] = {106, false},    [ERROR_BAD_REQUEST] = {107, false},
         [ERROR_NOT_AVAILABLE] = {108, false},     [ERROR_TOKEN_EXPIRED] = {109, false},
-        [ERROR_TOO_MANY_REQUESTS] = {111, true},  [ERROR_UNRECOVERABLE] = {112, false},
+        [ERROR_EXPIRED] = {110, false},           [ERROR_TOO_MANY_REQUESTS] = {111, true},
+        [ERROR_UNRECOVERABLE] = {112, false},
     };
     assert(errors[e].code);
     return errors[e];
@@ -78,12 +80,16 @@ static void add_error(struct buf *b, enum client_error e) {
     buf_add_char(b, '}');
 }
 
-static void add_expiry(struct buf *b, const struct client *c) {
-    uint32_t ttl_s = client_ttl_s(c);
+/* 0: it never ends, or the client cannot do anything about it. */
+static void add_ttl(struct buf *b, uint32_t ttl_s) {
     if (!ttl_s)
         return;
     buf_add(b, STR(",\"expires\":true,\"ttl\":"));
     buf_add_u64(b, ttl_s);
+}
+
+static void add_expiry(struct buf *b, const struct client *c) {
+    add_ttl(b, client_ttl_s(c));
 }
 
 static void add_epoch(struct buf *b, const struct position *p) {
@@ -166,9 +172,19 @@ static void close_object(struct buf *b, size_t start) {
     buf_add_char(b, '}');
 }
 
+/* What the token or the back end says to the subscriber. */
+static void add_given_data(struct buf *b, const struct subscription *sub) {
+    struct str data = sub->extra ? str_of(sub->extra->data) : STR_NONE;
+    if (!data.n)
+        return;
+    buf_add(b, STR(",\"data\":"));
+    buf_add(b, data);
+}
+
 /* A SubscribeResult object. */
 static void add_subscribe_result(struct buf *b, const struct subscription *sub) {
     size_t start = b->n;
+    add_ttl(b, subscription_ttl_s(sub));
     if (sub->is_recoverable)
         buf_add(b, STR(",\"recoverable\":true"));
     if (sub->is_positioned)
@@ -177,6 +193,14 @@ static void add_subscribe_result(struct buf *b, const struct subscription *sub) 
         add_recovery(b, sub, &sub->sync->result);
     if (sub->has_delta)
         buf_add(b, STR(",\"delta\":true"));
+    add_given_data(b, sub);
+    close_object(b, start);
+}
+
+static void add_sub_refresh_result(struct buf *b, const struct subscription *sub) {
+    buf_add(b, STR(",\"sub_refresh\":"));
+    size_t start = b->n;
+    add_ttl(b, subscription_ttl_s(sub));
     close_object(b, start);
 }
 
@@ -257,7 +281,6 @@ static void add_removed_push(struct buf *b, const struct event *e) {
 /* The server subscribed the client. What it missed follows in pushes of its own. */
 static void add_given_push(struct buf *b, const struct subscription *sub) {
     const struct position *p = sub->sync ? &sub->sync->result.position : NULL;
-    struct str data = sub->extra ? str_of(sub->extra->data) : STR_NONE;
     buf_add(b, STR("{\"push\":{\"channel\":"));
     json_add_string(b, sub->hub.channel->node.key);
     buf_add(b, STR(",\"subscribe\":"));
@@ -270,10 +293,7 @@ static void add_given_push(struct buf *b, const struct subscription *sub) {
         add_offset(b, p->offset);
     if (sub->is_positioned)
         buf_add(b, STR(",\"positioned\":true"));
-    if (data.n) {
-        buf_add(b, STR(",\"data\":"));
-        buf_add(b, data);
-    }
+    add_given_data(b, sub);
     close_object(b, start);
     buf_add(b, STR("}}"));
 }
@@ -323,6 +343,9 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
         break;
     case EVENT_REFRESHED:
         add_refresh_result(b, c);
+        break;
+    case EVENT_SUB_REFRESHED:
+        add_sub_refresh_result(b, e->subscription);
         break;
     case EVENT_PRESENCE:
         add_presence_result(b, e->presence);

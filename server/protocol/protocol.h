@@ -15,17 +15,18 @@
 struct client;
 
 enum event_kind {
-    EVENT_ERROR,        /* the command failed: `error` */
-    EVENT_CONNECTED,    /* reply to connect */
-    EVENT_SUBSCRIBED,   /* reply to subscribe */
-    EVENT_UNSUBSCRIBED, /* reply to unsubscribe */
-    EVENT_PUBLISHED,    /* reply to publish */
-    EVENT_REFRESHED,    /* reply to refresh */
-    EVENT_PRESENCE,     /* reply to presence or presence_stats: `presence` */
-    EVENT_HISTORY,      /* reply to history: `history` */
-    EVENT_REMOVED,      /* the server took a subscription away: `channel`, `removed_for` */
-    EVENT_GIVEN,        /* the server subscribed a connected client: `subscription` */
-    EVENT_RENEWED,      /* the server changed when the connection expires */
+    EVENT_ERROR,         /* the command failed: `error` */
+    EVENT_CONNECTED,     /* reply to connect */
+    EVENT_SUBSCRIBED,    /* reply to subscribe */
+    EVENT_UNSUBSCRIBED,  /* reply to unsubscribe */
+    EVENT_PUBLISHED,     /* reply to publish */
+    EVENT_REFRESHED,     /* reply to refresh */
+    EVENT_SUB_REFRESHED, /* reply to sub_refresh: `subscription` */
+    EVENT_PRESENCE,      /* reply to presence or presence_stats: `presence` */
+    EVENT_HISTORY,       /* reply to history: `history` */
+    EVENT_REMOVED,       /* the server took a subscription away: `channel`, `removed_for` */
+    EVENT_GIVEN,         /* the server subscribed a connected client: `subscription` */
+    EVENT_RENEWED,       /* the server changed when the connection expires */
 };
 
 /* How a subscriber gets the data of publications. */

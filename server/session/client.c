@@ -5,6 +5,7 @@
  */
 #include "server/session/client.h"
 
+#include "auth/capabilities.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -46,6 +47,7 @@ struct client *client_create(struct sessions *s, const struct protocol *protocol
     c->transport = transport;
     c->conn = conn;
     c->opened_ms = s->now_ms;
+    c->subs_end_ms = UINT64_MAX;
     list_init(&c->in_flush);
     list_init(&c->in_user);
     list_init(&c->subscriptions);
@@ -60,6 +62,7 @@ struct client *client_create(struct sessions *s, const struct protocol *protocol
 void client_destroy(struct client *c) {
     assert(c->state == CLIENT_GONE && list_is_empty(&c->subscriptions) && !c->user);
     mem_free(c->conn_info);
+    capabilities_destroy(c->capabilities);
     mem_free(c);
 }
 
@@ -251,18 +254,40 @@ static void set_next_deadline(struct client *c) {
         due_ms = pong_by_ms(c);
     if (end_ms(c) < due_ms)
         due_ms = end_ms(c);
+    if (c->subs_end_ms < due_ms)
+        due_ms = c->subs_end_ms;
     set_timer(c, due_ms);
 }
 
 static void check_subscriptions(struct client *c, uint64_t now_ms) {
-    list_for_each(l, &c->subscriptions) {
+    list_for_each(l, &c->subscriptions)
+        sync_check(list_entry(l, struct subscription, in_client), now_ms);
+}
+
+/* One that the server gave takes the connection with it: its end is not the client's to know. One
+ * that still waits for the broker ends when it is live. */
+static void end_subscriptions(struct client *c, uint64_t now_ms) {
+    c->subs_end_ms = UINT64_MAX;
+    list_for_each_safe(l, &c->subscriptions) {
         struct subscription *sub = list_entry(l, struct subscription, in_client);
-        if (now_ms >= subscription_end_ms(sub)) {
+        uint64_t sub_end_ms = subscription_end_ms(sub);
+        if (now_ms < sub_end_ms || sub->state == SUBSCRIPTION_SYNCING)
+            c->subs_end_ms = sub_end_ms < c->subs_end_ms ? sub_end_ms : c->subs_end_ms;
+        else if (sub->is_server_side)
             client_close(c, CLOSE_SUBSCRIPTION_EXPIRED);
+        else
+            subscription_take_away(sub, UNSUBSCRIBE_EXPIRED);
+        if (c->state != CLIENT_CONNECTED)
             return;
-        }
-        sync_check(sub, now_ms);
     }
+}
+
+void client_note_end(struct client *c, uint64_t sub_end_ms) {
+    if (sub_end_ms >= c->subs_end_ms)
+        return;
+    c->subs_end_ms = sub_end_ms;
+    if (c->state == CLIENT_CONNECTED)
+        set_next_deadline(c);
 }
 
 static void keep_alive(struct client *c, uint64_t now_ms) {
@@ -274,7 +299,9 @@ static void keep_alive(struct client *c, uint64_t now_ms) {
         client_close(c, CLOSE_NO_PONG);
         return;
     }
-    if (now_ms >= c->ping_due_ms) {
+    if (now_ms >= c->subs_end_ms)
+        end_subscriptions(c, now_ms);
+    if (c->state == CLIENT_CONNECTED && now_ms >= c->ping_due_ms) {
         check_subscriptions(c, now_ms);
         send_ping(c);
     }

@@ -14,6 +14,7 @@
 #ifndef CARILLON_SESSION_CLIENT_H
 #define CARILLON_SESSION_CLIENT_H
 
+#include "auth/token.h"
 #include "channels/broker.h"
 #include "channels/hub.h"
 #include "channels/rules.h"
@@ -63,6 +64,7 @@ enum client_state {
 struct subscription_extra {
     char *chan_info, *data;         /* JSON, or NULL */
     uint64_t expires_ms;            /* monotonic; 0: never */
+    unsigned permissions;           /* bits of enum permission, from its token */
     struct channel_options options; /* of this subscription alone */
 };
 
@@ -128,8 +130,11 @@ struct client {
     char *conn_info;     /* JSON of the token's "info", or NULL */
     struct buf deferred; /* messages that wait; reading is paused */
     uint64_t opened_ms, ping_sent_ms, ping_due_ms;
-    uint64_t expires_ms; /* monotonic; 0: never */
-    uint64_t number;     /* of a user who may have one connection only: single_connection.h */
+    uint64_t expires_ms;               /* monotonic; 0: never */
+    uint64_t subs_end_ms;              /* no subscription ends before; UINT64_MAX: none ends */
+    uint64_t token_channels;           /* a hash of those that its token gave it */
+    struct capabilities *capabilities; /* of its token; NULL: none */
+    uint64_t number; /* of a user who may have one connection only: single_connection.h */
     struct bucket commands, bytes, patience;
     uint32_t slot, generation; /* of its handle */
     uint32_t subscription_count;
@@ -179,6 +184,7 @@ bool client_admit(struct client *c, uint32_t command_id);
 struct client_subscribe {
     uint32_t command_id;
     struct str channel; /* not empty */
+    struct str token;   /* empty: none */
     bool wants_join_leave, wants_position, wants_recoverable, wants_delta;
     bool recovers; /* from `since`, whose epoch is empty when the client knows none */
     bool fails_unrecoverable;
@@ -200,6 +206,10 @@ void client_connect(struct client *c, const struct client_connect *q);
 /* A new token for the live connection. */
 void client_refresh(struct client *c, uint32_t command_id, struct str token);
 
+/* A new token for a subscription. */
+void client_sub_refresh(struct client *c, uint32_t command_id, struct str channel,
+                        struct str token);
+
 /* The connection ends some time after this moment unless a new token comes; 0: never. */
 void client_set_expiry(struct client *c, uint64_t expires_ms);
 
@@ -208,6 +218,12 @@ uint64_t client_expiry_ms(const struct client *c, int64_t expires_at_s);
 
 /* Seconds until the client must have refreshed; 0: it need not. */
 uint32_t client_ttl_s(const struct client *c);
+
+/* Seconds to a monotonic moment, at least 1; 0 for 0. */
+uint32_t client_seconds_to(const struct client *c, uint64_t at_ms);
+
+/* The same for a subscription. 0 for one that the server gave, too: it is not the client's. */
+uint32_t subscription_ttl_s(const struct subscription *sub);
 
 void client_subscribe(struct client *c, const struct client_subscribe *q);
 
@@ -239,14 +255,16 @@ void client_history(struct client *c, const struct client_history *q);
  * less. */
 uint32_t publication_max_bytes(const struct config *config);
 
-/* What a back end gives to a client. */
+/* What a back end gives to a client, itself or in a token. */
 struct client_gift {
     struct str channel;
     const struct channel_options *options; /* constant, or copied when is_own_options */
     bool is_own_options;
-    struct str info, data; /* JSON, or empty */
-    uint64_t expires_ms;   /* monotonic; 0: never */
-    bool recovers;         /* from `since` */
+    struct token_override override; /* of the options */
+    unsigned permissions;           /* bits of enum permission */
+    struct str info, data;          /* JSON, or empty */
+    uint64_t expires_ms;            /* monotonic; 0: never */
+    bool recovers;                  /* from `since` */
     struct position since;
 };
 
@@ -289,15 +307,31 @@ enum client_error client_lookup(const struct client *c, struct str channel,
 bool client_find_options(struct client *c, uint32_t command_id, struct str channel,
                          const struct channel_options **o);
 
-/* The client as the rules see it. */
-struct rules_actor client_actor(const struct client *c, bool is_subscribed);
+/* The client as the rules see it in a channel, with its subscription there, or NULL. */
+struct rules_actor client_actor(const struct client *c, struct str channel,
+                                const struct subscription *sub);
+
+/* token_verify(), what the configuration asks beyond that, and a line in the log when it is
+ * refused. */
+enum token_result client_verify(const struct client *c, struct str token,
+                                const struct token_policy *policy, struct token_claims *claims);
+
+/* Sets what tokens must be, from the configuration. */
+void client_tokens_init(struct sessions *s);
+
+/* As client_subscribe(), when there is a token: it permits what options do not. */
+void client_subscribe_with_token(struct client *c, const struct client_subscribe *q);
+
+/* May one more channel be subscribed to, permissions aside? */
+enum client_error client_check_room(const struct client *c, struct str channel,
+                                    const struct channel_options **o);
 
 /* Subscribes to the channels that the server gives; the reply to connect follows when all are
  * confirmed (at once when there are none). */
 struct client_join_all {
     uint32_t command_id;
-    const struct str *channels;
-    size_t channel_count;
+    struct client_gift *gifts; /* their options are looked up */
+    size_t gift_count;
     client_find_position_fn *find_position; /* NULL: nothing is recovered */
     const void *positions;
 };
@@ -309,6 +343,16 @@ void sync_done(struct subscription *sub, enum client_error error);
 /* Enters the hub; the broker is asked when this is the worker's first subscriber. */
 struct subscription *subscription_enter(struct client *c, struct str channel,
                                         const struct channel_options *o, uint32_t command_id);
+
+/* The same for one that is given, with all that is given. */
+struct subscription *subscription_enter_given(struct client *c, const struct client_gift *g,
+                                              uint32_t command_id);
+
+/* When the subscription expires; 0: never. */
+void subscription_set_expiry(struct subscription *sub, uint64_t expires_ms);
+
+/* A subscription of this client ends at that moment: its timer must know. */
+void client_note_end(struct client *c, uint64_t end_ms);
 
 /* What it gets of joins and history, of what the client asked for. */
 void subscription_negotiate(struct subscription *sub, const struct client_subscribe *q);

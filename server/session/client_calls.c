@@ -4,6 +4,7 @@
  *
  * Thread: the worker of the client.
  */
+#include "auth/capabilities.h"
 #include "server/base/mem.h"
 #include "server/session/client.h"
 #include "server/session/sessions.h"
@@ -31,8 +32,12 @@ bool client_find_options(struct client *c, uint32_t command_id, struct str chann
     return !error;
 }
 
-struct rules_actor client_actor(const struct client *c, bool is_subscribed) {
-    return (struct rules_actor){.user = str_of(c->user), .is_subscribed = is_subscribed};
+struct rules_actor client_actor(const struct client *c, struct str channel,
+                                const struct subscription *sub) {
+    unsigned permitted = capabilities_in(c->capabilities, channel);
+    if (sub && sub->extra)
+        permitted |= sub->extra->permissions;
+    return (struct rules_actor){str_of(c->user), sub != NULL, permitted};
 }
 
 /* One open call to the broker. */
@@ -102,7 +107,7 @@ void client_publish(struct client *c, uint32_t command_id, struct str channel, s
     const struct config *config = c->sessions->config;
     const struct channel_options *o;
     const struct subscription *sub = client_find(c, channel);
-    struct rules_actor actor = client_actor(c, sub != NULL);
+    struct rules_actor actor = client_actor(c, channel, sub);
 
     if (data.n == 0 || data.n > publication_max_bytes(config)) {
         client_fail(c, command_id, ERROR_BAD_REQUEST);
@@ -177,7 +182,7 @@ void client_presence(struct client *c, uint32_t command_id, struct str channel,
                      bool wants_members) {
     const struct rules *rules = &c->sessions->config->rules;
     const struct channel_options *o;
-    struct rules_actor actor = client_actor(c, client_find(c, channel) != NULL);
+    struct rules_actor actor = client_actor(c, channel, client_find(c, channel));
     if (!client_find_options(c, command_id, channel, &o))
         return;
     if (!o->presence)
@@ -235,7 +240,7 @@ static void ask_history(struct client *c, const struct client_history *q) {
 void client_history(struct client *c, const struct client_history *q) {
     const struct rules *rules = &c->sessions->config->rules;
     const struct channel_options *o;
-    struct rules_actor actor = client_actor(c, client_find(c, q->channel) != NULL);
+    struct rules_actor actor = client_actor(c, q->channel, client_find(c, q->channel));
     if (!client_find_options(c, q->command_id, q->channel, &o))
         return;
     if (!rules_keep_history(o))

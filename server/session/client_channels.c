@@ -290,38 +290,47 @@ struct subscription *subscription_enter(struct client *c, struct str channel,
 }
 
 /* Join and leave messages go to those who ask and may see who is there, or to all where forced. */
-static bool wants_joins(const struct client *c, const struct channel_options *o, bool is_asked) {
-    struct rules_actor actor = client_actor(c, true);
+static bool wants_joins(const struct subscription *sub, const struct rules_actor *actor,
+                        bool is_asked) {
+    const struct client *c = sub->client;
+    const struct channel_options *o = sub->options;
     if (!o->join_leave || !c->protocol->has_members)
         return false;
     return o->force_push_join_leave ||
-           (is_asked && rules_may_read_presence(&c->sessions->config->rules, o, &actor));
+           (is_asked && rules_may_read_presence(&c->sessions->config->rules, o, actor));
 }
 
-enum client_error client_check_subscribe(const struct client *c, struct str channel,
-                                         const struct channel_options **o) {
-    const struct config *config = c->sessions->config;
-    const struct rules_actor actor = client_actor(c, false);
+enum client_error client_check_room(const struct client *c, struct str channel,
+                                    const struct channel_options **o) {
     enum client_error error = client_lookup(c, channel, o);
     if (error)
         return error;
     if (client_find(c, channel))
         return ERROR_ALREADY_SUBSCRIBED;
-    if (c->subscription_count >= config->client_channel_limit)
-        return ERROR_LIMIT_EXCEEDED;
+    return c->subscription_count >= c->sessions->config->client_channel_limit ? ERROR_LIMIT_EXCEEDED
+                                                                              : ERROR_NONE;
+}
+
+enum client_error client_check_subscribe(const struct client *c, struct str channel,
+                                         const struct channel_options **o) {
+    const struct config *config = c->sessions->config;
+    const struct rules_actor actor = client_actor(c, channel, NULL);
+    enum client_error error = client_check_room(c, channel, o);
+    if (error)
+        return error;
     return rules_may_subscribe(&config->rules, *o, channel, &actor) ? ERROR_NONE
                                                                     : ERROR_PERMISSION_DENIED;
 }
 
 void subscription_negotiate(struct subscription *sub, const struct client_subscribe *q) {
     const struct client *c = sub->client;
-    const struct rules_actor actor = client_actor(c, true);
+    const struct rules_actor actor = client_actor(c, name_of(sub->hub.channel), sub);
     const struct rules_grant asked = {.is_positioned = q->wants_position,
                                       .is_recoverable = q->wants_recoverable,
                                       .delta_types = q->wants_delta ? RULES_DELTA_FOSSIL : 0};
     const struct rules_grant given =
         rules_grant(&c->sessions->config->rules, sub->options, &actor, asked);
-    sub->wants_joins = wants_joins(c, sub->options, q->wants_join_leave);
+    sub->wants_joins = wants_joins(sub, &actor, q->wants_join_leave);
     sub->is_positioned = given.is_positioned;
     sub->is_recoverable = given.is_recoverable;
     sub->has_delta = given.delta_types & RULES_DELTA_FOSSIL;
@@ -335,6 +344,10 @@ void subscription_negotiate(struct subscription *sub, const struct client_subscr
 
 void client_subscribe(struct client *c, const struct client_subscribe *q) {
     const struct channel_options *o;
+    if (q->token.n) {
+        client_subscribe_with_token(c, q);
+        return;
+    }
     enum client_error error = client_check_subscribe(c, q->channel, &o);
     if (error) {
         client_fail(c, q->command_id, error);
@@ -350,19 +363,21 @@ void client_subscribe(struct client *c, const struct client_subscribe *q) {
  * client had of these channels before. */
 static bool enter_all(struct client *c, const struct client_join_all *q) {
     const struct channel_options *o;
-    for (size_t i = 0; i < q->channel_count; i++) {
+    for (size_t i = 0; i < q->gift_count; i++) {
+        struct client_gift *g = &q->gifts[i];
         struct client_subscribe position = {0};
-        if (!client_find_options(c, q->command_id, q->channels[i], &o)) {
+        if (!client_find_options(c, q->command_id, g->channel, &o)) {
             client_leave_all(c);
             c->state = CLIENT_REFUSED;
             return false;
         }
-        if (client_find(c, q->channels[i]))
+        if (client_find(c, g->channel))
             continue;
-        struct subscription *sub = subscription_enter(c, q->channels[i], o, q->command_id);
+        g->options = o;
+        struct subscription *sub = subscription_enter_given(c, g, q->command_id);
         sub->is_server_side = true;
         if (q->find_position)
-            q->find_position(q->positions, q->channels[i], &position);
+            q->find_position(q->positions, g->channel, &position);
         subscription_negotiate(sub, &position);
     }
     return true;
@@ -378,14 +393,14 @@ static void sync_attached(struct client *c) {
 }
 
 void client_join_all(struct client *c, const struct client_join_all *q) {
-    if (q->channel_count > c->sessions->config->client_channel_limit) {
+    if (q->gift_count > c->sessions->config->client_channel_limit) {
         client_close(c, CLOSE_CHANNEL_LIMIT);
         return;
     }
     c->state = CLIENT_CONNECTING;
     if (!enter_all(c, q))
         return;
-    if (q->channel_count)
+    if (q->gift_count)
         sync_attached(c);
     else
         client_connected(c, q->command_id);

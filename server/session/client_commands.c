@@ -2,6 +2,7 @@
  *
  * Thread: the worker of the client.
  */
+#include "auth/capabilities.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/base/mem.h"
@@ -121,10 +122,11 @@ static bool is_anonymous_allowed(const struct client *c, bool has_token) {
 }
 
 /* A good token may still be one of nobody. */
-static enum token_result verify(struct client *c, struct str token, struct token_claims *claims) {
-    enum token_result result =
-        token_verify(token, &c->sessions->keys, clock_wall_ms() / 1000, claims);
-    if (result == TOKEN_OK && claims->user.n == 0 && !is_anonymous_allowed(c, true)) {
+enum token_result client_verify(const struct client *c, struct str token,
+                                const struct token_policy *policy, struct token_claims *claims) {
+    enum token_result result = token_verify(token, policy, clock_wall_ms() / 1000, claims);
+    if (result == TOKEN_OK && policy->kind == TOKEN_CONNECTION && claims->user.n == 0 &&
+        !is_anonymous_allowed(c, true)) {
         claims->fault = "it names no user";
         result = TOKEN_INVALID;
     }
@@ -140,6 +142,8 @@ uint64_t client_expiry_ms(const struct client *c, int64_t expires_at_s) {
     int64_t left_ms = expires_at_s ? expires_at_s * 1000 - clock_wall_ms() : 0;
     if (!expires_at_s || c->sessions->config->client_insecure)
         return 0;
+    if (left_ms < 1) /* the leeway let it pass */
+        left_ms = 1;
     return c->sessions->now_ms + (uint64_t)(left_ms < year_ms ? left_ms : year_ms);
 }
 
@@ -147,35 +151,84 @@ static char *copy_text(struct str s) {
     return s.n ? mem_strndup(s.p, s.n) : NULL;
 }
 
+/* The same for all tokens that give the same channels, in whatever order and however often. No more
+ * than client.channel_limit are compared. */
+static uint64_t hash_channels(const struct client_gift *gifts, size_t count) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool is_new = true;
+        for (size_t j = 0; j < i && is_new; j++)
+            is_new = !str_equal(gifts[i].channel, gifts[j].channel);
+        sum += is_new ? map_hash(gifts[i].channel) : 0;
+    }
+    return sum;
+}
+
+/* Those of the token, the ones with options first: what is given twice is given once. */
+static size_t list_gifts(const struct token_claims *claims, struct client_gift *gifts) {
+    size_t count = 0;
+    for (size_t i = 0; i < claims->sub_count; i++) {
+        const struct token_sub *s = &claims->subs[i];
+        gifts[count++] = (struct client_gift){
+            .channel = s->channel, .info = s->info, .data = s->data, .override = s->override};
+    }
+    for (size_t i = 0; i < claims->channel_count; i++)
+        gifts[count++] = (struct client_gift){.channel = claims->channels[i]};
+    return count;
+}
+
+static struct client_gift *gifts_for(const struct token_claims *claims) {
+    return mem_array(claims->sub_count + claims->channel_count + 1, sizeof(struct client_gift));
+}
+
 /* Those of the token, and the personal one. */
 static void join_channels(struct client *c, const struct client_connect *q,
                           const struct token_claims *claims) {
-    struct str *channels = mem_array(claims->channel_count + 1, sizeof(*channels));
-    size_t count = claims->channel_count;
+    struct client_gift *gifts = gifts_for(claims);
+    size_t count = list_gifts(claims, gifts);
     struct buf personal = {0};
-    if (count)
-        memcpy(channels, claims->channels, count * sizeof(*channels));
+    if (count <= c->sessions->config->client_channel_limit)
+        c->token_channels = hash_channels(gifts, count);
     rules_personal_channel(&c->sessions->config->rules, claims->user, &personal);
     if (personal.n)
-        channels[count++] = buf_str(&personal);
-    client_join_all(c, &(struct client_join_all){q->command_id, channels, count, q->find_position,
-                                                 q->positions});
+        gifts[count++].channel = buf_str(&personal);
+    client_join_all(
+        c, &(struct client_join_all){q->command_id, gifts, count, q->find_position, q->positions});
     buf_fini(&personal);
-    mem_free(channels);
+    mem_free(gifts);
+}
+
+static bool has_same_channels(const struct client *c, const struct token_claims *claims) {
+    struct client_gift *gifts = gifts_for(claims);
+    size_t count = list_gifts(claims, gifts);
+    bool is_same = count <= c->sessions->config->client_channel_limit &&
+                   hash_channels(gifts, count) == c->token_channels;
+    mem_free(gifts);
+    return is_same;
+}
+
+/* What a token says of a client, at connect and again at each refresh. */
+static void take_claims(struct client *c, struct token_claims *claims) {
+    if (claims->info.n) {
+        mem_free(c->conn_info);
+        c->conn_info = copy_text(claims->info);
+    }
+    capabilities_destroy(c->capabilities);
+    c->capabilities = claims->capabilities;
+    claims->capabilities = NULL;
+    client_set_expiry(c, client_expiry_ms(c, claims->expires_at_s));
 }
 
 /* Takes the identity of a good token. */
-static void become(struct client *c, const struct client_connect *q,
-                   const struct token_claims *claims) {
+static void become(struct client *c, const struct client_connect *q, struct token_claims *claims) {
     user_index_add(c, claims->user);
-    c->conn_info = copy_text(claims->info);
-    client_set_expiry(c, client_expiry_ms(c, claims->expires_at_s));
+    take_claims(c, claims);
     join_channels(c, q, claims);
 }
 
 static void connect_with_token(struct client *c, const struct client_connect *q) {
     struct token_claims claims = {0};
-    switch (verify(c, q->token, &claims)) {
+    switch (client_verify(c, q->token, &c->sessions->connection_tokens, &claims)) {
     case TOKEN_OK:
         become(c, q, &claims);
         break;
@@ -201,23 +254,31 @@ void client_connect(struct client *c, const struct client_connect *q) {
         client_close(c, CLOSE_BAD_REQUEST);
 }
 
+/* Server-side channels cannot change under a client that is told of them in the reply to connect
+ * only: with other ones it connects again. */
 void client_refresh(struct client *c, uint32_t command_id, struct str token) {
     struct token_claims claims = {0};
-    enum token_result result = verify(c, token, &claims);
+    enum token_result result = client_verify(c, token, &c->sessions->connection_tokens, &claims);
     if (result == TOKEN_OK && !str_equal(claims.user, str_of(c->user)))
         result = TOKEN_INVALID;
-    if (result == TOKEN_OK) {
-        client_set_expiry(c, client_expiry_ms(c, claims.expires_at_s));
-        c->protocol->event(c, &(struct event){.kind = EVENT_REFRESHED, .command_id = command_id});
-    } else {
+    if (result != TOKEN_OK) {
         client_close(c, result == TOKEN_EXPIRED ? CLOSE_EXPIRED : CLOSE_INVALID_TOKEN);
+    } else if (!has_same_channels(c, &claims)) {
+        client_close(c, CLOSE_INSUFFICIENT_STATE);
+    } else {
+        take_claims(c, &claims);
+        c->protocol->event(c, &(struct event){.kind = EVENT_REFRESHED, .command_id = command_id});
     }
     token_claims_fini(&claims);
 }
 
-uint32_t client_ttl_s(const struct client *c) {
+uint32_t client_seconds_to(const struct client *c, uint64_t at_ms) {
     uint64_t now_ms = c->sessions->now_ms;
-    if (!c->expires_ms)
+    if (!at_ms)
         return 0;
-    return c->expires_ms > now_ms + 1000 ? (uint32_t)((c->expires_ms - now_ms) / 1000) : 1;
+    return at_ms > now_ms + 1000 ? (uint32_t)((at_ms - now_ms) / 1000) : 1;
+}
+
+uint32_t client_ttl_s(const struct client *c) {
+    return client_seconds_to(c, c->expires_ms);
 }

@@ -13,9 +13,6 @@
 
 #include <assert.h>
 
-/* Centrifugo's client.expired_sub_close_delay, which has no option here. */
-enum { EXPIRED_DELAY_MS = 25000 };
-
 void subscription_extra_free(struct subscription_extra *x) {
     if (!x)
         return;
@@ -24,15 +21,37 @@ void subscription_extra_free(struct subscription_extra *x) {
     mem_free(x);
 }
 
+static void apply(struct token_override override, struct channel_options *o) {
+    bool *const options[] = {&o->presence, &o->join_leave, &o->force_push_join_leave,
+                             &o->force_positioning, &o->force_recovery};
+    for (unsigned i = 0; i < 5; i++)
+        if (override.given & 1u << i)
+            *options[i] = override.on & 1u << i;
+}
+
 static struct subscription_extra *make_extra(const struct client_gift *g) {
-    if (!g->info.n && !g->data.n && !g->expires_ms && !g->is_own_options)
+    if (!g->info.n && !g->data.n && !g->expires_ms && !g->is_own_options && !g->override.given &&
+        !g->permissions)
         return NULL;
     struct subscription_extra *x = mem_zalloc(sizeof(*x));
     x->chan_info = g->info.n ? mem_strndup(g->info.p, g->info.n) : NULL;
     x->data = g->data.n ? mem_strndup(g->data.p, g->data.n) : NULL;
-    x->expires_ms = g->expires_ms;
+    x->permissions = g->permissions;
     x->options = *g->options;
+    apply(g->override, &x->options);
     return x;
+}
+
+struct subscription *subscription_enter_given(struct client *c, const struct client_gift *g,
+                                              uint32_t command_id) {
+    struct subscription_extra *x = make_extra(g);
+    bool is_own = g->is_own_options || g->override.given;
+    struct subscription *sub =
+        subscription_enter(c, g->channel, is_own ? &x->options : g->options, command_id);
+    sub->extra = x;
+    if (g->expires_ms)
+        subscription_set_expiry(sub, g->expires_ms);
+    return sub;
 }
 
 /* One that is connecting is told by the reply to connect, which waits for this one, too. */
@@ -43,11 +62,7 @@ static uint32_t connect_command_id(const struct client *c) {
 
 static void enter_given(struct client *c, const struct client_gift *g) {
     bool is_late = c->state == CLIENT_CONNECTED;
-    struct subscription_extra *x = make_extra(g);
-    const struct channel_options *o = x && g->is_own_options ? &x->options : g->options;
-    struct subscription *sub =
-        subscription_enter(c, g->channel, o, is_late ? 0 : connect_command_id(c));
-    sub->extra = x;
+    struct subscription *sub = subscription_enter_given(c, g, is_late ? 0 : connect_command_id(c));
     sub->is_server_side = true;
     sub->is_late = is_late;
     subscription_negotiate(sub,
@@ -85,6 +100,23 @@ struct str subscription_info(const struct subscription *sub) {
 }
 
 uint64_t subscription_end_ms(const struct subscription *sub) {
-    return sub->extra && sub->extra->expires_ms ? sub->extra->expires_ms + EXPIRED_DELAY_MS
-                                                : UINT64_MAX;
+    const struct config *config = sub->client->sessions->config;
+    return sub->extra && sub->extra->expires_ms
+               ? sub->extra->expires_ms + config->client_expired_sub_close_delay_ms
+               : UINT64_MAX;
+}
+
+void subscription_set_expiry(struct subscription *sub, uint64_t expires_ms) {
+    if (!sub->extra && !expires_ms)
+        return;
+    if (!sub->extra)
+        sub->extra = mem_zalloc(sizeof(*sub->extra));
+    sub->extra->expires_ms = expires_ms;
+    client_note_end(sub->client, subscription_end_ms(sub));
+}
+
+uint32_t subscription_ttl_s(const struct subscription *sub) {
+    return sub->extra && !sub->is_server_side
+               ? client_seconds_to(sub->client, sub->extra->expires_ms)
+               : 0;
 }

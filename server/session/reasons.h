@@ -47,6 +47,7 @@ enum close_reason { CLOSE_REASONS(REASON_ENUM) CLOSE_REASON_COUNT };
     X(ERROR_BAD_REQUEST, "bad request")                                                            \
     X(ERROR_NOT_AVAILABLE, "not available")                                                        \
     X(ERROR_TOKEN_EXPIRED, "token expired")                                                        \
+    X(ERROR_EXPIRED, "expired")                                                                    \
     X(ERROR_TOO_MANY_REQUESTS, "too many requests")                                                \
     X(ERROR_UNRECOVERABLE, "unrecoverable position")
 
@@ -55,7 +56,8 @@ enum client_error { CLIENT_ERRORS(REASON_ENUM) CLIENT_ERROR_COUNT };
 /* Why the server takes a subscription away. */
 #define UNSUBSCRIBE_REASONS(X)                                                                     \
     X(UNSUBSCRIBE_SERVER, "server unsubscribe")                                                    \
-    X(UNSUBSCRIBE_INSUFFICIENT_STATE, "insufficient state")
+    X(UNSUBSCRIBE_INSUFFICIENT_STATE, "insufficient state")                                        \
+    X(UNSUBSCRIBE_EXPIRED, "subscription expired")
 
 enum unsubscribe_reason { UNSUBSCRIBE_REASONS(REASON_ENUM) UNSUBSCRIBE_REASON_COUNT };
 #undef REASON_ENUM

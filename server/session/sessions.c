@@ -16,7 +16,7 @@ enum { CLOCK_EVERY_CLIENTS = 16, PREFETCH_AHEAD = 4 };
 void sessions_init(struct sessions *s) {
     s->now_ms = clock_now_ms();
     s->first_free_slot = NO_SLOT;
-    s->keys = s->config->client_token_keys.jws;
+    client_tokens_init(s);
     hub_init(&s->hub);
     wheel_init(&s->wheel, s->now_ms);
     member_batches_init(&s->member_batches, s->now_ms);

@@ -54,7 +54,8 @@ struct sessions {
     struct broker *broker;
     struct cluster *cluster;
     struct metrics *metrics;
-    struct jws_keys keys;
+    struct jws_keys keys, subscription_keys;
+    struct token_policy connection_tokens, subscription_tokens;
 
     struct hub hub;
     struct wheel wheel;

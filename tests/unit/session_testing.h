@@ -279,6 +279,15 @@ static inline void bench_stop(void) {
     config_destroy(bench.config);
 }
 
+/* As a good token does it that gives these channels. */
+static inline void give_channels(struct client *c, const struct str *channels, size_t count) {
+    struct client_gift gifts[8] = {{.channel = STR_NONE}};
+    assert_true(count <= 8);
+    for (size_t i = 0; i < count; i++)
+        gifts[i].channel = channels[i];
+    client_join_all(c, &(struct client_join_all){1, gifts, count, NULL, NULL});
+}
+
 static inline uint64_t metric(enum metric id) {
     return metrics_get(&bench.metrics, id);
 }

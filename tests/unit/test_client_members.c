@@ -133,7 +133,7 @@ static void who_never_was_in_does_not_leave(void **state) {
 
 static struct wire *connect_to(const struct str *channels, size_t count) {
     struct wire *w = wire_open(&plain_protocol);
-    client_join_all(w->client, &(struct client_join_all){1, channels, count, NULL, NULL});
+    give_channels(w->client, channels, count);
     turn();
     return w;
 }
@@ -180,7 +180,7 @@ static void a_channel_named_twice_is_subscribed_once(void **state) {
 static void commands_wait_until_it_is_connected(void **state) {
     (void)state;
     struct wire *w = wire_open(&plain_protocol);
-    client_join_all(w->client, &(struct client_join_all){1, two, 1, NULL, NULL});
+    give_channels(w->client, two, 1);
     client_defer(w->client, STR("5 nothing\n6 unsub a"));
     assert_true(w->is_paused);
     answer();

@@ -240,8 +240,7 @@ static void a_peer_has_a_token(struct peer *p) {
         snprintf(names[i], sizeof(names[i]), "ch%u", p->given[i]);
         channels[i] = str_of(names[i]);
     }
-    client_join_all(p->wire->client,
-                    &(struct client_join_all){1, channels, p->given_count, NULL, NULL});
+    give_channels(p->wire->client, channels, p->given_count);
 }
 
 static void a_peer_comes(struct peer *p) {

@@ -381,9 +381,8 @@ static char *check_text(const char *path, int expected) {
 }
 
 static void check_prints_three_lists(void **state) {
-    const char *json =
-        "{\"client\": {\"ping_interval\": \"10s\", \"token\": {\"audience\": \"a\"}},"
-        "\"http_api\": {\"key\": \"hush\"}, \"log\": {\"file\": \"/x\"}}";
+    const char *json = "{\"client\": {\"ping_interval\": \"10s\", \"user_connection_limit\": 3},"
+                       "\"http_api\": {\"key\": \"hush\"}, \"log\": {\"file\": \"/x\"}}";
     struct folder f;
     char *text;
     (void)state;
@@ -392,7 +391,7 @@ static void check_prints_three_lists(void **state) {
     text = check_text(f.file, 1);
     assert_non_null(strstr(text, "used (2):\n  client.ping_interval = 10s\n"
                                  "  http_api.key = (secret)\nwarned about (1):\n  log.file: "));
-    assert_non_null(strstr(text, "refuses the start (1):\n  client.token.audience: "));
+    assert_non_null(strstr(text, "refuses the start (1):\n  client.user_connection_limit: "));
     assert_non_null(strstr(text, "c.json: would not start\n"));
     assert_null(strstr(text, "hush"));
     mem_free(text);

@@ -181,16 +181,9 @@ static void defaults_are_those_of_centrifugo(void **state) {
 static void options_of_centrifugo_and_our_own_are_told_apart(void **state) {
     (void)state;
     for (const struct option *o = config_options; o->name; o++) {
-        static const struct str second = {"client.subscription_token.", 26};
         bool is_theirs = false;
-        struct buf name = {0};
-        /* the options of client.token, a second time */
-        bool is_second = str_starts(str_of(o->name), second);
-        buf_printf(&name, "%s%s", is_second ? "client.token." : "",
-                   o->name + (is_second ? second.n : 0));
         for (size_t i = 0; i < CENTRIFUGO_OPTION_COUNT && !is_theirs; i++)
-            is_theirs = !strcmp(config_z(&name), centrifugo_options[i].name);
-        buf_fini(&name);
+            is_theirs = !strcmp(o->name, centrifugo_options[i].name);
         if (is_theirs == ((o->flags & OPTION_OWN) != 0))
             fail_msg("%s has the wrong flag", o->name);
     }
@@ -222,11 +215,6 @@ static bool is_expected_guard(const char *name) {
                                          "channel.proxy.publish.http.tls.key_pem",
                                          "channel.proxy.publish.http.tls.server_ca_pem",
                                          "channel.proxy.publish.http.tls.client_ca_pem",
-                                         "client.token.audience",
-                                         "client.token.audience_regex",
-                                         "client.token.issuer",
-                                         "client.token.issuer_regex",
-                                         "client.token.user_id_claim",
                                          "client.user_connection_limit",
                                          "client.user_id_http_header",
                                          "channel.namespaces[].subscribe_proxy_enabled",
@@ -282,7 +270,7 @@ static void an_option_we_lack_is_warned_about_or_refused(void **state) {
         expect_class(o, is_guard);
         guard_count += is_guard;
     }
-    assert_int_equal(guard_count, 38);
+    assert_int_equal(guard_count, 33);
 }
 
 static void ignore_turns_one_guard_into_a_warning(void **state) {
@@ -302,22 +290,22 @@ static void ignore_turns_one_guard_into_a_warning(void **state) {
 static void ignore_is_one_by_one(void **state) {
     struct config_loader l;
     const char *json =
-        "{\"client\":{\"token\":{\"audience\":\"a\",\"issuer\":\"i\"}},"
+        "{\"client\":{\"user_connection_limit\":1,\"user_id_http_header\":\"x\"},"
         "\"channel\":{\"namespaces\":[{\"name\":\"aa\",\"publish_proxy_enabled\":true},"
         "{\"name\":\"bb\",\"publish_proxy_enabled\":true}]}}";
     (void)state;
-    load(&l, json, NONE, LIST("--ignore=client.token.issuer"));
+    load(&l, json, NONE, LIST("--ignore=client.user_id_http_header"));
     expect_counts(&l, 3, 1);
-    expect_note(&l.problems, "client.token.audience", "other audiences");
+    expect_note(&l.problems, "client.user_connection_limit", "any number");
     config_loader_fini(&l);
     load(&l, json, NONE,
-         LIST("--ignore=client.token.issuer", "--ignore", "client.token.audience",
+         LIST("--ignore=client.user_id_http_header", "--ignore", "client.user_connection_limit",
               "--ignore=channel.namespaces[1].publish_proxy_enabled"));
     expect_counts(&l, 1, 3);
     expect_note(&l.problems, "channel.namespaces[0].publish_proxy_enabled", "who may publish");
     config_loader_fini(&l);
     load(&l, json, NONE,
-         LIST("--ignore=client.token.issuer", "--ignore", "client.token.audience",
+         LIST("--ignore=client.user_id_http_header", "--ignore", "client.user_connection_limit",
               "--ignore=channel.namespaces[].publish_proxy_enabled"));
     expect_counts(&l, 0, 4);
     config_loader_fini(&l);
@@ -328,7 +316,7 @@ static void ignore_takes_only_what_we_lack(void **state) {
     (void)state;
     load(&l, NULL, NONE,
          LIST("--ignore", "client.allowed_origins", "--ignore", "client.audience", "--ignore",
-              "client.token.audience"));
+              "client.user_connection_limit"));
     expect_counts(&l, 2, 0);
     expect_note(&l.problems, "client.allowed_origins", "cannot ignore");
     expect_note(&l.problems, "client.audience", "no such option");
@@ -341,16 +329,17 @@ static void ignore_takes_only_what_we_lack(void **state) {
 static void guards_are_guards_from_every_source(void **state) {
     struct config_loader l;
     (void)state;
-    load(&l, NULL, LIST("CARILLON_CLIENT_TOKEN_AUDIENCE=a", "CARILLON_HTTP_SERVER_TLS_ENABLED=1"),
+    load(&l, NULL,
+         LIST("CARILLON_CLIENT_USER_ID_HTTP_HEADER=a", "CARILLON_HTTP_SERVER_TLS_ENABLED=1"),
          LIST("--client.user_connection_limit=3", "--http_server.tls_external"));
     expect_counts(&l, 4, 0);
     config_loader_fini(&l);
     load(&l, NULL,
-         LIST("CARILLON_CLIENT_TOKEN_AUDIENCE=", "CARILLON_HTTP_SERVER_TLS_ENABLED=false"),
+         LIST("CARILLON_CLIENT_USER_ID_HTTP_HEADER=", "CARILLON_HTTP_SERVER_TLS_ENABLED=false"),
          LIST("--client.user_connection_limit=0", "--http_server.tls_external", "false"));
     expect_counts(&l, 0, 0);
     config_loader_fini(&l);
-    load(&l, NULL, LIST("CARILLON_CLIENT_TOKEN_ISSUER=\xff\xfe"), NONE); /* no UTF-8 */
+    load(&l, NULL, LIST("CARILLON_CLIENT_USER_ID_HTTP_HEADER=\xff\xfe"), NONE); /* no UTF-8 */
     expect_counts(&l, 1, 0);
     config_loader_fini(&l);
 }
@@ -363,9 +352,6 @@ static void guards_reach_every_proxy_and_token_section(void **state) {
                                         "channel.proxy.subscribe_stream.endpoint",
                                         "rpc.proxy.endpoint",
                                         "proxies[].endpoint",
-                                        "client.subscription_token.enabled",
-                                        "client.subscription_token.hmac_secret_key",
-                                        "client.subscription_token.audience",
                                         "channel.without_namespace.publish_proxy_enabled",
                                         "channel.without_namespace.subscribe_proxy_enabled",
                                         "http_server.internal_tls.enabled"};

@@ -301,7 +301,7 @@ static void run_rows(ask_fn ask, const struct row *rows, size_t count) {
         for (int insecure = 0; insecure < 2; insecure++) {
             const struct row *row = &rows[i];
             struct rules r = make_rules();
-            struct rules_actor actor = {str_of(row->user), row->is_subscribed};
+            struct rules_actor actor = {str_of(row->user), row->is_subscribed, 0};
             const struct channel_options *options = &r.without_namespace;
             r.is_insecure = insecure;
             assert_int_equal(rules_find(&r, str_of(row->channel), &options), RULES_OK);

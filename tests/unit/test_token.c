@@ -19,7 +19,8 @@
 static const struct test_algorithm *const hs256 = &test_algorithms[0];
 
 static enum token_result verify_at(struct str token, int64_t now_s, struct token_claims *c) {
-    return token_verify(token, &(struct jws_keys){.hmac_secret = SECRET}, now_s, c);
+    static const struct jws_keys keys = {.hmac_secret = {SECRET_TEXT, sizeof(SECRET_TEXT) - 1}};
+    return token_verify(token, &(struct token_policy){.keys = &keys}, now_s, c);
 }
 
 /* Signs these claims and verifies the token; free *c. */
@@ -87,8 +88,9 @@ static const struct good_row good[] = {
     {STR("{\"info\":\"\"}"), STR(""), STR("\"\""), 0},
     {STR("{\"info\":null}"), STR(""), STR(""), 0},
     /* others are ignored, whatever is in them */
-    {STR("{\"aud\":1,\"iss\":[],\"jti\":{},\"meta\":null,\"caps\":1,\"labels\":2,\"subs\":3,"
-         "\"b64info\":\"***\",\"user\":4,\"https://example.com/roles\":[\"admin\"]}"),
+    {STR("{\"aud\":1,\"iss\":[],\"meta\":null,\"caps\":null,\"labels\":2,\"subs\":null,"
+         "\"client\":5,\"allow\":6,\"data\":7,\"override\":8,\"b64data\":\"***\","
+         "\"b64info\":null,\"user\":4,\"https://example.com/roles\":[\"admin\"]}"),
      STR(""), STR(""), 0},
 };
 
@@ -217,11 +219,11 @@ static const struct bad_row invalid[] = {
     {STR("{\"expire_at\":0.5}"), TIMES},
     {STR("{\"expire_at\":1e400}"), TIMES},
     /* sub */
-    {STR("{\"sub\":null}"), "sub is not a string"},
-    {STR("{\"sub\":42}"), "sub is not a string"},
-    {STR("{\"sub\":true}"), "sub is not a string"},
-    {STR("{\"sub\":[\"a\"]}"), "sub is not a string"},
-    {STR("{\"sub\":{\"a\":1}}"), "sub is not a string"},
+    {STR("{\"sub\":null}"), "is not a string"},
+    {STR("{\"sub\":42}"), "is not a string"},
+    {STR("{\"sub\":true}"), "is not a string"},
+    {STR("{\"sub\":[\"a\"]}"), "is not a string"},
+    {STR("{\"sub\":{\"a\":1}}"), "is not a string"},
     {STR("{\"sub\":\"\\u0000\"}"), CONTROL},
     {STR("{\"sub\":\"a\\u0000b\"}"), CONTROL},
     {STR("{\"sub\":\"a\\nb\"}"), CONTROL},
@@ -373,7 +375,9 @@ static void deep_and_wide_claims_are_refused_or_passed_on(void **state) {
 static void a_bad_signature_is_invalid_whatever_the_claims_say(void **state) {
     (void)state;
     struct buf token = {0};
-    const struct jws_keys other = {.hmac_secret = STR("other")}, none = {.hmac_secret = STR("")};
+    const struct jws_keys other_key = {.hmac_secret = STR("other")},
+                          no_key = {.hmac_secret = STR("")};
+    const struct token_policy other = {.keys = &other_key}, none = {.keys = &no_key};
     for_each_algorithm(a) {
         struct token_claims c;
         make_token(&token, a, STR("{\"alg\":\"@\"}"), STR("{\"exp\":1}"));
@@ -392,14 +396,24 @@ static void a_bad_signature_is_invalid_whatever_the_claims_say(void **state) {
 
 static void claims_that_mean_something_are_known(void **state) {
     (void)state;
-    static const char *const names[] = {"sub",       "exp",  "nbf",      "iat",
-                                        "expire_at", "info", "channels", "channel"};
-    static const char *const others[] = {"",     "aud",  "iss",     "jti", "meta",
-                                         "caps", "subs", "b64info", "SUB", "sub "};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        assert_true(token_knows_claim(str_of(names[i])));
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        assert_false(token_knows_claim(str_of(others[i])));
+    static const char *const both[] = {"sub",  "exp",     "nbf", "iat", "expire_at", "channel",
+                                       "info", "b64info", "jti", "aud", "iss"};
+    static const char *const of_connections[] = {"channels", "subs", "meta", "caps"};
+    static const char *const of_subscriptions[] = {"client", "data", "b64data", "override",
+                                                   "allow"};
+    static const char *const others[] = {"", "labels", "SUB", "sub ", "scope"};
+    for (size_t i = 0; i < 11; i++)
+        assert_true(token_knows_claim(TOKEN_CONNECTION, str_of(both[i])) &&
+                    token_knows_claim(TOKEN_SUBSCRIPTION, str_of(both[i])));
+    for (size_t i = 0; i < 4; i++)
+        assert_true(token_knows_claim(TOKEN_CONNECTION, str_of(of_connections[i])) &&
+                    !token_knows_claim(TOKEN_SUBSCRIPTION, str_of(of_connections[i])));
+    for (size_t i = 0; i < 5; i++)
+        assert_true(!token_knows_claim(TOKEN_CONNECTION, str_of(of_subscriptions[i])) &&
+                    token_knows_claim(TOKEN_SUBSCRIPTION, str_of(of_subscriptions[i])));
+    for (size_t i = 0; i < 5; i++)
+        assert_false(token_knows_claim(TOKEN_CONNECTION, str_of(others[i])) ||
+                     token_knows_claim(TOKEN_SUBSCRIPTION, str_of(others[i])));
 }
 
 static void verifying_keeps_no_memory(void **state) {

@@ -33,7 +33,7 @@ static int stop(void **state) {
 static struct wire *open_as(const char *user, const struct str *channels, size_t count) {
     struct wire *w = wire_open(&plain_protocol);
     user_index_add(w->client, str_of(user));
-    client_join_all(w->client, &(struct client_join_all){1, channels, count, NULL, NULL});
+    give_channels(w->client, channels, count);
     turn();
     return w;
 }

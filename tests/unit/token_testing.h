@@ -23,7 +23,8 @@ static const struct test_algorithm test_algorithms[] = {
 #define for_each_algorithm(a)                                                                      \
     for (const struct test_algorithm *a = test_algorithms; a < test_algorithms + 3; a++)
 
-#define SECRET STR("a secret of at least 64 bytes, which is what HS512 should have: ok")
+#define SECRET_TEXT "a secret of at least 64 bytes, which is what HS512 should have: ok"
+#define SECRET STR(SECRET_TEXT)
 
 static inline void add_base64url(struct buf *out, struct str s) {
     static const char letters[] =

@@ -1,0 +1,67 @@
+/* What the claims of tokens must be: checks between these options, and the patterns that are made
+ * of them (config_loader.h).
+ *
+ * Thread: one. Owns: nothing; the config owns the patterns.
+ */
+#include "server/config/config_loader.h"
+
+#include "server/base/pattern.h"
+#include "server/config/config_value.h"
+
+#include <string.h>
+
+static void refuse(struct config_loader *l, const char *section, const char *name,
+                   const char *what) {
+    struct buf option = {0};
+    buf_printf(&option, "%s.%s", section, name);
+    config_loader_problem(l, config_loader_source(l, config_z(&option)), config_z(&option), "%s",
+                          what);
+    buf_fini(&option);
+}
+
+static void compile(struct config_loader *l, const char *section, const char *name,
+                    const char *source, struct pattern **pattern) {
+    const char *why;
+    struct buf text = {0};
+    if (!*source)
+        return;
+    *pattern = pattern_create(str_of(source), &why);
+    if (!*pattern) {
+        buf_printf(&text, "is not a regular expression in Go's syntax: %s", why);
+        refuse(l, section, name, config_z(&text));
+    }
+    buf_fini(&text);
+}
+
+/* As Centrifugo refuses it, too. */
+static void check(struct config_loader *l, const char *section, struct config_claims *c) {
+    compile(l, section, "audience_regex", c->audience_regex, &c->audience_pattern);
+    compile(l, section, "issuer_regex", c->issuer_regex, &c->issuer_pattern);
+    if (*c->audience && *c->audience_regex)
+        refuse(l, section, "audience_regex", "contradicts audience: set one of them");
+    if (*c->issuer && *c->issuer_regex)
+        refuse(l, section, "issuer_regex", "contradicts issuer: set one of them");
+}
+
+/* Centrifugo does not look at them either. */
+static void warn_unused(struct config_loader *l, const char *section,
+                        const struct config_claims *c) {
+    if (*c->audience || *c->audience_regex || *c->issuer || *c->issuer_regex || *c->user_id_claim)
+        config_loader_warn(l, config_loader_source(l, section), section,
+                           "the options have no effect without enabled: those of client.token "
+                           "count for subscription tokens, too");
+}
+
+void config_loader_claims(struct config_loader *l) {
+    struct config *c = l->config;
+    if (!c->client_subscription_token_enabled)
+        warn_unused(l, "client.subscription_token", &c->client_subscription_token_claims);
+    check(l, "client.token", &c->client_token_claims);
+    check(l, "client.subscription_token", &c->client_subscription_token_claims);
+}
+
+void config_claims_fini(struct config_claims *c) {
+    pattern_destroy(c->audience_pattern);
+    pattern_destroy(c->issuer_pattern);
+    c->audience_pattern = c->issuer_pattern = NULL;
+}
