@@ -121,7 +121,7 @@ static const char *read_user(struct json_value v, struct token_claims *out) {
     if (v.kind == JSON_KIND_MISSING)
         return NULL;
     if (v.kind != JSON_KIND_STRING)
-        return "sub (or what user_id_claim names) is not a string";
+        return "sub is not a string (or what user_id_claim names)";
     out->user = token_add_text(out, v);
     if (out->user.n > TOKEN_USER_MAX_BYTES)
         return "sub is longer than 255 bytes";

@@ -99,10 +99,10 @@ test('info is passed on byte for byte, on one line', async () => {
 });
 
 test('claims that mean nothing here are named by check', async () => {
-  const token = forge({ alg: 'HS256' }, '{"sub":"a","aud":"x","subs":{},"\\u001b[31m":"\x9b"}');
+  const token = forge({ alg: 'HS256' }, '{"sub":"a","aud":"x","labels":{},"\\u001b[31m":"\x9b"}');
   const { stdout } = await check(token);
   assert.match(stdout, /^good\n/);
-  assert.match(stdout, /^ignored +aud subs \\x1b\[31m$/m);
+  assert.match(stdout, /^ignored +labels \\x1b\[31m$/m);
   assert.doesNotMatch(stdout, /[^\x20-\x7e\n]/);
 });
 
