@@ -46,7 +46,8 @@ static void check(struct config_loader *l, const char *section, struct config_cl
 /* Centrifugo does not look at them either. */
 static void warn_unused(struct config_loader *l, const char *section,
                         const struct config_claims *c) {
-    if (*c->audience || *c->audience_regex || *c->issuer || *c->issuer_regex || *c->user_id_claim)
+    if (*c->audience || *c->audience_regex || *c->issuer || *c->issuer_regex || *c->user_id_claim ||
+        *l->config->client_subscription_token_hmac_secret_key)
         config_loader_warn(l, config_loader_source(l, section), section,
                            "the options have no effect without enabled: those of client.token "
                            "count for subscription tokens, too");

@@ -368,6 +368,34 @@ static void subscribing_follows_name_and_options(void **state) {
     run_rows(rules_may_subscribe, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
+/* As if allow_..._for_client and _for_anonymous were on: private channels and those of other users
+ * stay closed. */
+static void a_token_permits_like_the_options(void **state) {
+    static const struct {
+        const char *channel, *user;
+        bool may_subscribe;
+    } rows[] = {
+        {"none:1", "alice", true},       {"none:1", "", true},
+        {"$none:1", "alice", false},     {"user:x#bob", "alice", false},
+        {"user:x#alice", "alice", true}, {"user:x#", "", false},
+    };
+    const struct channel_options *o = NULL;
+    struct rules r = make_rules();
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rules_actor actor = {str_of(rows[i].user), false, PERMIT_SUBSCRIBE};
+        assert_int_equal(rules_find(&r, str_of(rows[i].channel), &o), RULES_OK);
+        assert_int_equal(rules_may_subscribe(&r, o, str_of(rows[i].channel), &actor),
+                         rows[i].may_subscribe);
+        for (unsigned set = 0; set < 16; set++) {
+            actor.permitted = set;
+            assert_int_equal(rules_may_publish(&r, o, &actor), (set & PERMIT_PUBLISH) != 0);
+            assert_int_equal(rules_may_read_presence(&r, o, &actor), (set & PERMIT_PRESENCE) != 0);
+            assert_int_equal(rules_may_read_history(&r, o, &actor), (set & PERMIT_HISTORY) != 0);
+        }
+    }
+}
+
 static bool ask_publish(const struct rules *r, const struct channel_options *o, struct str channel,
                         const struct rules_actor *actor) {
     (void)channel;
@@ -451,6 +479,7 @@ int main(void) {
         cmocka_unit_test(boundaries_can_be_changed_and_switched_off),
         cmocka_unit_test(user_lists_follow_their_separators),
         cmocka_unit_test(subscribing_follows_name_and_options),
+        cmocka_unit_test(a_token_permits_like_the_options),
         cmocka_unit_test(publishing_follows_options_and_subscription),
         cmocka_unit_test(presence_follows_options_and_subscription),
         cmocka_unit_test(history_follows_options_and_subscription),
