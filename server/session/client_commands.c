@@ -261,7 +261,9 @@ void client_refresh(struct client *c, uint32_t command_id, struct str token) {
     enum token_result result = client_verify(c, token, &c->sessions->connection_tokens, &claims);
     if (result == TOKEN_OK && !str_equal(claims.user, str_of(c->user)))
         result = TOKEN_INVALID;
-    if (result != TOKEN_OK) {
+    if (result == TOKEN_EXPIRED && claims.fault == jws_key_awaited) {
+        client_fail(c, command_id, ERROR_INTERNAL); /* temporary: the SDK tries again */
+    } else if (result != TOKEN_OK) {
         client_close(c, result == TOKEN_EXPIRED ? CLOSE_EXPIRED : CLOSE_INVALID_TOKEN);
     } else if (!has_same_channels(c, &claims)) {
         client_close(c, CLOSE_INSUFFICIENT_STATE);

@@ -130,8 +130,9 @@ void client_sub_refresh(struct client *c, uint32_t command_id, struct str channe
     case VERDICT_GOOD:
         renew(sub, command_id, &claims);
         break;
-    case VERDICT_EXPIRED:
-        client_fail(c, command_id, ERROR_EXPIRED);
+    case VERDICT_EXPIRED: /* or its key is not known yet: the SDK tries again */
+        client_fail(c, command_id,
+                    claims.fault == jws_key_awaited ? ERROR_INTERNAL : ERROR_EXPIRED);
         break;
     case VERDICT_BAD:
     case VERDICT_FOREIGN:
