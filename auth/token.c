@@ -306,6 +306,10 @@ void token_make(const struct token_request *q, struct str hmac_secret, struct bu
     buf_printf(&b, ",\"iat\":%lld", (long long)q->issued_at_s);
     if (q->expires_at_s)
         buf_printf(&b, ",\"exp\":%lld", (long long)q->expires_at_s);
+    if (q->channel.n) {
+        buf_add_z(&b, ",\"channel\":");
+        json_add_string(&b, q->channel);
+    }
     if (q->info.n) {
         buf_add_z(&b, ",\"info\":");
         buf_add(&b, q->info);

@@ -100,6 +100,7 @@ bool token_knows_claim(enum token_kind kind, struct str name);
 /* What `carillon token` asks for. */
 struct token_request {
     struct str user;            /* UTF-8 */
+    struct str channel;         /* UTF-8; of a subscription token, else empty */
     struct str info;            /* one JSON value, or empty */
     const struct str *channels; /* UTF-8; may be NULL */
     size_t channel_count;

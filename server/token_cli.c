@@ -31,10 +31,14 @@ extern char **environ;
 static const char usage[] =
     "Usage:\n"
     "  carillon token --user ID [OPTION ...]        print a connection token\n"
+    "  carillon token --user ID --subscription NAME [OPTION ...]\n"
+    "                                               print a subscription token\n"
     "  carillon token check TOKEN [--config FILE]   say whether the server would take it\n"
     "\n"
     "  --user ID         \"sub\", the user; '' is an anonymous one\n"
-    "  --channel NAME    one of \"channels\"; may be repeated\n"
+    "  --channel NAME    one of \"channels\", which a connection is subscribed to; may be "
+    "repeated\n"
+    "  --subscription NAME  \"channel\", the one that a subscription token is for\n"
     "  --info JSON       \"info\", which others see\n"
     "  --ttl DURATION    how long it is good, such as 90s or 24h; 0 = for ever; " TTL_PRESET
     " without it\n"
@@ -48,7 +52,7 @@ static const char usage[] =
 
 struct command {
     const char *checked; /* the token to check; NULL: make one */
-    const char *user, *info, *ttl;
+    const char *user, *info, *ttl, *subscription;
     struct str *channels;
     size_t channel_count;
     char **rest; /* for config_load(): ours taken out, the program's name at the start */
@@ -85,7 +89,8 @@ static bool parse(int argc, char **argv, struct command *c) {
             c->channels[c->channel_count++] = str_of(channel);
         else if (is_check ||
                  (!take(argv, &at, "--user", &c->user) && !take(argv, &at, "--info", &c->info) &&
-                  !take(argv, &at, "--ttl", &c->ttl)))
+                  !take(argv, &at, "--ttl", &c->ttl) &&
+                  !take(argv, &at, "--subscription", &c->subscription)))
             c->rest[c->rest_count++] = argv[at];
         if (at == argc) {
             fprintf(stderr, "carillon: %s needs a value\n", word);
@@ -105,37 +110,57 @@ static int64_t now_s(void) {
     return clock_wall_ms() / 1000;
 }
 
+static const char *judge_channel(const struct config *config, struct str channel) {
+    const struct channel_options *options;
+    return rules_find(&config->rules, channel, &options) == RULES_OK
+               ? NULL
+               : "it names a channel that is too long, not ASCII, or of an unknown namespace";
+}
+
 /* What the server asks beyond the token itself; NULL when it is content. */
 static const char *judge_for(const struct config *config, const struct token_claims *claims) {
-    const struct channel_options *options;
+    const char *fault = NULL;
     if (claims->user.n == 0 && config->client_disallow_anonymous_connection_tokens &&
         !config->client_insecure)
         return "it names no user, and client.disallow_anonymous_connection_tokens is set";
-    if (claims->channel_count > config->client_channel_limit)
+    if (claims->channel_count + claims->sub_count > config->client_channel_limit)
         return "it names more channels than client.channel_limit allows";
-    for (size_t i = 0; i < claims->channel_count; i++)
-        if (rules_find(&config->rules, claims->channels[i], &options) != RULES_OK)
-            return "it names a channel that is too long, not ASCII, or of an unknown namespace";
-    return NULL;
+    for (size_t i = 0; !fault && i < claims->channel_count; i++)
+        fault = judge_channel(config, claims->channels[i]);
+    for (size_t i = 0; !fault && i < claims->sub_count; i++)
+        fault = judge_channel(config, claims->subs[i].channel);
+    return fault;
+}
+
+/* What the claims say it is; a connection token when there is nothing to read. */
+static enum token_kind kind_of(const struct config *config, struct str token) {
+    static const enum token_kind kinds[] = {TOKEN_CONNECTION, TOKEN_SUBSCRIPTION};
+    enum token_kind kind = TOKEN_CONNECTION;
+    for (size_t i = 0; i < 2; i++) {
+        struct buf payload = {0};
+        struct json_field f = JSON_FIELD("channel");
+        struct json_value object;
+        struct json_fault ignored;
+        const char *fault;
+        if (jws_verify(token, config_token_policy(config, kinds[i]).keys, &payload, &fault,
+                       now_s()) &&
+            json_scan_all(buf_str(&payload), &object, &ignored) &&
+            object.kind == JSON_KIND_OBJECT && json_fields(object, &f, 1, &ignored) &&
+            f.value.kind != JSON_KIND_MISSING)
+            kind = TOKEN_SUBSCRIPTION;
+        buf_fini(&payload);
+    }
+    return kind;
 }
 
 /* As token_verify(), and what else would make the server refuse it. */
-static enum token_result verify(const struct config *config, struct str token,
+static enum token_result verify(const struct config *config, enum token_kind kind, struct str token,
                                 struct token_claims *claims) {
-    const struct config_claims *c = &config->client_token_claims;
-    const struct token_policy policy = {
-        .kind = TOKEN_CONNECTION,
-        .keys = &config->client_token_keys.jws,
-        .user_id_claim = str_of(c->user_id_claim),
-        .audience = str_of(c->audience),
-        .issuer = str_of(c->issuer),
-        .audience_pattern = c->audience_pattern,
-        .issuer_pattern = c->issuer_pattern,
-        .leeway_s = c->leeway_s,
-    };
+    const struct token_policy policy = config_token_policy(config, kind);
     enum token_result result = token_verify(token, &policy, now_s(), claims);
     if (result == TOKEN_OK)
-        claims->fault = judge_for(config, claims);
+        claims->fault = kind == TOKEN_CONNECTION ? judge_for(config, claims)
+                                                 : judge_channel(config, claims->sub.channel);
     return result == TOKEN_OK && claims->fault ? TOKEN_INVALID : result;
 }
 
@@ -149,9 +174,10 @@ static int refuse(const char *what, const char *why) {
 static int print_token(const struct token_request *q, const struct config *config) {
     struct buf token = {0};
     struct token_claims claims;
+    enum token_kind kind = q->channel.n ? TOKEN_SUBSCRIPTION : TOKEN_CONNECTION;
     int status = EXIT_SUCCESS;
-    token_make(q, str_of(config->client_token_hmac_secret_key), &token);
-    if (verify(config, buf_str(&token), &claims) == TOKEN_OK)
+    token_make(q, config_token_policy(config, kind).keys->hmac_secret, &token);
+    if (verify(config, kind, buf_str(&token), &claims) == TOKEN_OK)
         puts(config_z(&token));
     else
         status = refuse("the server would refuse this token:", claims.fault);
@@ -165,11 +191,14 @@ static int make(const struct command *c, const struct config *config) {
     struct json_fault fault;
     uint64_t ttl_ms;
     struct token_request q = {.user = str_of(c->user),
+                              .channel = str_of(c->subscription),
                               .channels = c->channels,
                               .channel_count = c->channel_count,
                               .issued_at_s = now_s()};
     if (!str_is_utf8(q.user))
         return refuse("--user", "is not UTF-8");
+    if (c->subscription && (!q.channel.n || !str_is_utf8(q.channel) || q.channel_count))
+        return refuse("--subscription", "must be the name of a channel, without --channel");
     for (size_t i = 0; i < q.channel_count; i++)
         if (!str_is_utf8(q.channels[i]))
             return refuse("--channel", "is not UTF-8");
@@ -210,17 +239,18 @@ static void print_time(const char *title, int64_t at_s) {
 }
 
 /* The claims as they are, if the signature is good, and which of them mean nothing here. */
-static void print_claims(const struct config *config, struct str token) {
+static void print_claims(const struct config *config, enum token_kind kind, struct str token) {
+    const struct jws_keys *keys = config_token_policy(config, kind).keys;
     struct buf payload = {0}, ignored = {0}, scratch = {0};
     struct json_value object, key, value;
     struct json_fault json_fault;
     const char *fault;
-    if (jws_verify(token, &config->client_token_keys.jws, &payload, &fault, now_s()))
+    if (jws_verify(token, keys, &payload, &fault, now_s()))
         print_line("claims", buf_str(&payload));
     if (json_scan_all(buf_str(&payload), &object, &json_fault) && object.kind == JSON_KIND_OBJECT)
         for (size_t at = 0; json_each(object, &at, &key, &value);) {
             struct str name = json_decode(key, &scratch);
-            if (token_knows_claim(TOKEN_CONNECTION, name))
+            if (token_knows_claim(kind, name))
                 continue;
             buf_add_z(&ignored, ignored.n ? " " : "");
             buf_add(&ignored, name);
@@ -239,17 +269,20 @@ static int check(const struct command *c, const struct config *config) {
         read_stdin(&text);
     else
         buf_add_z(&text, c->checked);
-    enum token_result result = verify(config, buf_str(&text), &claims);
+    enum token_kind kind = kind_of(config, buf_str(&text));
+    enum token_result result = verify(config, kind, buf_str(&text), &claims);
     if (result == TOKEN_OK) {
         puts("good");
         print_line("user", claims.user.n ? claims.user : STR("(anonymous)"));
+        if (kind == TOKEN_SUBSCRIPTION)
+            print_line("channel", claims.sub.channel);
         if (claims.expires_at_s)
             print_time("expires", claims.expires_at_s);
     } else {
         printf("%s: %s\n", result == TOKEN_EXPIRED ? "expired" : "invalid", claims.fault);
         print_time("now", now_s());
     }
-    print_claims(config, buf_str(&text));
+    print_claims(config, kind, buf_str(&text));
     token_claims_fini(&claims);
     buf_fini(&text);
     return result == TOKEN_OK ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -257,25 +290,37 @@ static int check(const struct command *c, const struct config *config) {
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
+static bool can_sign(const struct command *c, const struct config *config) {
+    enum token_kind kind = c->subscription ? TOKEN_SUBSCRIPTION : TOKEN_CONNECTION;
+    return config_token_policy(config, kind).keys->hmac_secret.n > 0;
+}
+
+/* NULL, or why the keys that an endpoint has cannot be had. */
+static const char *fetch(const struct config_keys *keys) {
+    return keys->jws.jwks ? jwks_cache_fetch_now(keys->jws.jwks) : NULL;
+}
+
 static int run(const struct command *c) {
     struct config *config;
     enum config_action action = config_load(c->rest_count, c->rest, environ, &config);
     if (action != CONFIG_RUN)
         return action == CONFIG_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
     const char *fault = NULL;
-    struct jwks_cache *jwks = config->client_token_keys.jws.jwks;
     int status;
-    if (!*config->client_token_hmac_secret_key && !c->checked)
+    if (!c->checked && !can_sign(c, config))
         status = refuse("there is no key:",
                         "--config FILE must have client.token.hmac_secret_key, or set\n"
                         "CARILLON_CLIENT_TOKEN_HMAC_SECRET_KEY, or ..._FILE to a file with it");
-    else if (!jws_keys_exist(&config->client_token_keys.jws))
+    else if (!jws_keys_exist(&config->client_token_keys.jws) &&
+             !jws_keys_exist(&config->client_subscription_token_keys.jws))
         status =
             refuse("there is no key:",
                    "--config FILE must have one in client.token, such as hmac_secret_key, or "
                    "set\nCARILLON_CLIENT_TOKEN_HMAC_SECRET_KEY, or ..._FILE to a file with it");
-    else if (jwks && c->checked && (fault = jwks_cache_fetch_now(jwks)))
+    else if (c->checked && (fault = fetch(&config->client_token_keys)))
         status = refuse("client.token.jwks_public_endpoint:", fault);
+    else if (c->checked && (fault = fetch(&config->client_subscription_token_keys)))
+        status = refuse("client.subscription_token.jwks_public_endpoint:", fault);
     else
         status = c->checked ? check(c, config) : make(c, config);
     config_destroy(config);

@@ -17,7 +17,7 @@
 #ifndef CARILLON_CONFIG_H
 #define CARILLON_CONFIG_H
 
-#include "auth/jws.h"
+#include "auth/token.h"
 #include "channels/rules.h"
 #include "server/base/buf.h"
 
@@ -173,6 +173,9 @@ enum config_action { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_BAD };
 enum config_action config_load(int argc, char **argv, char **environ_list, struct config **out);
 
 void config_destroy(struct config *c);
+
+/* What a token of this kind must be; borrows from the configuration. */
+struct token_policy config_token_policy(const struct config *c, enum token_kind kind);
 
 /* `carillon config check FILE`: prints what is used, what is ignored with a warning and what
  * refuses the start; the exit status, 0 when the file would start. */

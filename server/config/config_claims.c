@@ -66,3 +66,21 @@ void config_claims_fini(struct config_claims *c) {
     pattern_destroy(c->issuer_pattern);
     c->audience_pattern = c->issuer_pattern = NULL;
 }
+
+struct token_policy config_token_policy(const struct config *c, enum token_kind kind) {
+    bool is_second = kind == TOKEN_SUBSCRIPTION && c->client_subscription_token_enabled;
+    const struct config_claims *claims =
+        is_second ? &c->client_subscription_token_claims : &c->client_token_claims;
+    const struct config_keys *keys =
+        is_second ? &c->client_subscription_token_keys : &c->client_token_keys;
+    return (struct token_policy){
+        .kind = kind,
+        .keys = &keys->jws,
+        .user_id_claim = str_of(claims->user_id_claim),
+        .audience = str_of(claims->audience),
+        .issuer = str_of(claims->issuer),
+        .audience_pattern = claims->audience_pattern,
+        .issuer_pattern = claims->issuer_pattern,
+        .leeway_s = claims->leeway_s,
+    };
+}

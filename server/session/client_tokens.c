@@ -10,30 +10,16 @@
 #include "server/session/client.h"
 #include "server/session/sessions.h"
 
-static struct token_policy policy_of(enum token_kind kind, const struct config_claims *c,
-                                     const struct jws_keys *keys) {
-    return (struct token_policy){
-        .kind = kind,
-        .keys = keys,
-        .user_id_claim = str_of(c->user_id_claim),
-        .audience = str_of(c->audience),
-        .issuer = str_of(c->issuer),
-        .audience_pattern = c->audience_pattern,
-        .issuer_pattern = c->issuer_pattern,
-        .leeway_s = c->leeway_s,
-    };
-}
-
+/* The keys are copied, so that they lie with the rest of what a worker reads. */
 void client_tokens_init(struct sessions *s) {
     const struct config *c = s->config;
-    bool has_own = c->client_subscription_token_enabled;
     s->keys = c->client_token_keys.jws;
     s->subscription_keys = c->client_subscription_token_keys.jws;
-    s->connection_tokens = policy_of(TOKEN_CONNECTION, &c->client_token_claims, &s->keys);
-    s->subscription_tokens =
-        policy_of(TOKEN_SUBSCRIPTION,
-                  has_own ? &c->client_subscription_token_claims : &c->client_token_claims,
-                  has_own ? &s->subscription_keys : &s->keys);
+    s->connection_tokens = config_token_policy(c, TOKEN_CONNECTION);
+    s->subscription_tokens = config_token_policy(c, TOKEN_SUBSCRIPTION);
+    s->connection_tokens.keys = &s->keys;
+    s->subscription_tokens.keys =
+        c->client_subscription_token_enabled ? &s->subscription_keys : &s->keys;
 }
 
 enum verdict { VERDICT_GOOD, VERDICT_BAD, VERDICT_EXPIRED, VERDICT_FOREIGN };
