@@ -7,6 +7,7 @@
 
 #include "auth/capabilities.h"
 #include "auth/json_object.h"
+#include "auth/scopes.h"
 #include "auth/token_texts.h"
 #include "server/base/mem.h"
 #include "server/base/pattern.h"
@@ -39,6 +40,7 @@ enum {
     SUBS,
     META,
     CAPS,
+    SCOPE,
     CLIENT = COMMON_COUNT,
     DATA,
     B64DATA,
@@ -54,12 +56,12 @@ enum {
 
 static const struct json_field known_claims[][CLAIM_COUNT] = {
     [TOKEN_CONNECTION] = {COMMON_CLAIMS, JSON_FIELD("channels"), JSON_FIELD("subs"),
-                          JSON_FIELD("meta"), JSON_FIELD("caps")},
+                          JSON_FIELD("meta"), JSON_FIELD("caps"), JSON_FIELD("scope")},
     [TOKEN_SUBSCRIPTION] = {COMMON_CLAIMS, JSON_FIELD("client"), JSON_FIELD("data"),
                             JSON_FIELD("b64data"), JSON_FIELD("override"), JSON_FIELD("allow")},
 };
 static const size_t claim_counts[] = {
-    [TOKEN_CONNECTION] = CAPS + 1, [TOKEN_SUBSCRIPTION] = ALLOW + 1};
+    [TOKEN_CONNECTION] = SCOPE + 1, [TOKEN_SUBSCRIPTION] = ALLOW + 1};
 
 bool token_knows_claim(enum token_kind kind, struct str name) {
     for (size_t i = 0; i < claim_counts[kind]; i++)
@@ -193,14 +195,30 @@ static const char *read_id(struct json_value v, struct token_claims *out) {
 
 /* --- what it gives ---------------------------------------------------------------------------- */
 
-static const char *read_connection(const struct json_field *f, struct token_claims *out) {
+/* Other services use the claim in other ways: without a table nobody looks at it. */
+static const char *read_scope(struct json_value v, const struct scopes *scopes,
+                              struct token_claims *out) {
+    struct buf scratch = {0};
+    if (!scopes || v.kind == JSON_KIND_MISSING || v.kind == JSON_KIND_NULL)
+        return NULL;
+    if (v.kind != JSON_KIND_STRING)
+        return "scope is not a string";
+    out->scopes = scopes_find(scopes, json_decode(v, &scratch));
+    buf_fini(&scratch);
+    return NULL;
+}
+
+static const char *read_connection(const struct json_field *f, const struct token_policy *p,
+                                   struct token_claims *out) {
     enum json_kind meta = f[META].value.kind;
     const char *fault = NULL;
     if (f[CHANNEL].value.kind != JSON_KIND_MISSING)
         return "it is a subscription token: it has a channel claim";
     if (meta != JSON_KIND_MISSING && meta != JSON_KIND_NULL && meta != JSON_KIND_OBJECT)
         return "meta is not an object";
-    fault = token_read_channels(out, f[CHANNELS].value);
+    fault = read_scope(f[SCOPE].value, p->scopes, out);
+    if (!fault)
+        fault = token_read_channels(out, f[CHANNELS].value);
     if (!fault)
         fault = token_read_subs(out, f[SUBS].value);
     if (!fault)
@@ -244,7 +262,7 @@ static const char *read_texts(struct json_value object, const struct json_field 
         fault = token_read_json(out, f[INFO].value, f[B64INFO].value, &out->info);
     if (fault)
         return fault;
-    return p->kind == TOKEN_CONNECTION ? read_connection(f, out) : read_subscription(f, out);
+    return p->kind == TOKEN_CONNECTION ? read_connection(f, p, out) : read_subscription(f, out);
 }
 
 /* NULL, or why the token is invalid whatever the time is. */

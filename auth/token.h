@@ -23,6 +23,7 @@
 
 struct pattern;
 struct capabilities;
+struct scopes;
 
 #define TOKEN_MAX_BYTES 8192u
 #define TOKEN_CHANNELS_MAX 1024u
@@ -42,7 +43,8 @@ struct token_policy {
     /* Of "aud" and "iss": exact, or a pattern; empty and NULL: not looked at. */
     struct str audience, issuer;
     const struct pattern *audience_pattern, *issuer_pattern;
-    int64_t leeway_s; /* at most TOKEN_LEEWAY_MAX_S */
+    const struct scopes *scopes; /* what "scope" of a connection token permits; NULL: nothing */
+    int64_t leeway_s;            /* at most TOKEN_LEEWAY_MAX_S */
 };
 
 /* Bits of struct token_override. */
@@ -78,6 +80,7 @@ struct token_claims {
     size_t channel_count;
     struct token_sub *subs; /* "subs": the same with options */
     size_t sub_count;
+    uint64_t scopes;                   /* lines of the policy's scopes */
     struct capabilities *capabilities; /* "caps"; NULL: none. May be taken: set it to NULL then. */
     /* Of subscription tokens: */
     struct token_sub sub; /* info is that of the token */

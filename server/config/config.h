@@ -60,7 +60,9 @@ struct config_claims {
     char *audience, *audience_regex, *issuer, *issuer_regex; /* "" for not looked at */
     char *user_id_claim;                                     /* "" for "sub" */
     uint32_t leeway_s;
+    struct config_strings scopes; /* own; lines as scopes.h has them, of client.token only */
     struct pattern *audience_pattern, *issuer_pattern; /* the regexes, compiled; NULL: none */
+    struct scopes *scope_table;                        /* NULL: none */
 };
 
 struct config_endpoint {

@@ -36,6 +36,9 @@ bool config_check_host(char *value, const char **allowed);
 /* host:port or [IPv6]:port; the host is a slice. */
 bool config_parse_host_port(struct str s, struct str *host, uint32_t *port);
 
+/* SCOPE=PERMISSIONS=CHANNELS */
+bool config_check_scope(char *value, const char **allowed);
+
 /* Any text: config_tls.c judges it when all options are there. */
 bool config_check_pem(char *value, const char **allowed);
 

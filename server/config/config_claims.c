@@ -5,7 +5,9 @@
  */
 #include "server/config/config_loader.h"
 
+#include "auth/scopes.h"
 #include "server/base/pattern.h"
+#include "server/config/config_checks.h"
 #include "server/config/config_value.h"
 
 #include <string.h>
@@ -17,6 +19,12 @@ static void refuse(struct config_loader *l, const char *section, const char *nam
     config_loader_problem(l, config_loader_source(l, config_z(&option)), config_z(&option), "%s",
                           what);
     buf_fini(&option);
+}
+
+bool config_check_scope(char *value, const char **allowed) {
+    *allowed = "SCOPE=PERMISSIONS=CHANNELS, such as chat.read=sub+hst=chat:*; the permissions are "
+               "sub, pub, prs and hst, with + between them";
+    return scopes_check(str_of(value));
 }
 
 static void compile(struct config_loader *l, const char *section, const char *name,
@@ -55,6 +63,11 @@ static void warn_unused(struct config_loader *l, const char *section,
 
 void config_loader_claims(struct config_loader *l) {
     struct config *c = l->config;
+    struct config_claims *claims = &c->client_token_claims;
+    if (claims->scopes.count <= SCOPES_MAX)
+        claims->scope_table = scopes_create(claims->scopes.items, claims->scopes.count);
+    else
+        refuse(l, "client.token", "scopes", "has more than 64 lines");
     if (!c->client_subscription_token_enabled)
         warn_unused(l, "client.subscription_token", &c->client_subscription_token_claims);
     check(l, "client.token", &c->client_token_claims);
@@ -64,7 +77,9 @@ void config_loader_claims(struct config_loader *l) {
 void config_claims_fini(struct config_claims *c) {
     pattern_destroy(c->audience_pattern);
     pattern_destroy(c->issuer_pattern);
+    scopes_destroy(c->scope_table);
     c->audience_pattern = c->issuer_pattern = NULL;
+    c->scope_table = NULL;
 }
 
 struct token_policy config_token_policy(const struct config *c, enum token_kind kind) {
@@ -81,6 +96,7 @@ struct token_policy config_token_policy(const struct config *c, enum token_kind 
         .issuer = str_of(claims->issuer),
         .audience_pattern = claims->audience_pattern,
         .issuer_pattern = claims->issuer_pattern,
+        .scopes = c->client_token_claims.scope_table,
         .leeway_s = claims->leeway_s,
     };
 }

@@ -227,6 +227,10 @@ const struct option config_options[] = {
      .flags = OPTION_SECRET},
     KEYS_ROWS("client.token", client_token_keys),
     CLAIMS_ROWS("client.token", client_token_claims),
+    {"client.token.scopes", OPTION_LIST, AT(client_token_claims.scopes), 1, 500, "",
+     .text = "What the words of the claim `scope` permit, a line each: SCOPE=PERMISSIONS=CHANNELS, "
+             "such as `chat.read=sub+hst=chat:*`.",
+     .check = config_check_scope, .flags = OPTION_OWN},
     {SUBSCRIPTION_TOKEN ".enabled", OPTION_BOOL, AT(client_subscription_token_enabled), 0, 0,
      "false",
      .text = "Subscription tokens have keys and claims of their own, the options below; else those "

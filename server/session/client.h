@@ -134,6 +134,7 @@ struct client {
     uint64_t subs_end_ms;              /* no subscription ends before; UINT64_MAX: none ends */
     uint64_t token_channels;           /* a hash of those that its token gave it */
     struct capabilities *capabilities; /* of its token; NULL: none */
+    uint64_t scopes;                   /* of its token: scopes.h */
     uint64_t number; /* of a user who may have one connection only: single_connection.h */
     struct bucket commands, bytes, patience;
     uint32_t slot, generation; /* of its handle */

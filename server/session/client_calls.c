@@ -5,6 +5,7 @@
  * Thread: the worker of the client.
  */
 #include "auth/capabilities.h"
+#include "auth/scopes.h"
 #include "server/base/mem.h"
 #include "server/session/client.h"
 #include "server/session/sessions.h"
@@ -34,7 +35,8 @@ bool client_find_options(struct client *c, uint32_t command_id, struct str chann
 
 struct rules_actor client_actor(const struct client *c, struct str channel,
                                 const struct subscription *sub) {
-    unsigned permitted = capabilities_in(c->capabilities, channel);
+    unsigned permitted = capabilities_in(c->capabilities, channel) |
+                         scopes_in(c->sessions->connection_tokens.scopes, c->scopes, channel);
     if (sub && sub->extra)
         permitted |= sub->extra->permissions;
     return (struct rules_actor){str_of(c->user), sub != NULL, permitted};

@@ -216,6 +216,7 @@ static void take_claims(struct client *c, struct token_claims *claims) {
     capabilities_destroy(c->capabilities);
     c->capabilities = claims->capabilities;
     claims->capabilities = NULL;
+    c->scopes = claims->scopes;
     client_set_expiry(c, client_expiry_ms(c, claims->expires_at_s));
 }
 

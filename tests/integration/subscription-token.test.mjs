@@ -227,6 +227,23 @@ test('a refreshed token brings its capabilities along, and takes the old ones aw
   await client.close();
 });
 
+test('scopes permit what the configuration says', async (t) => {
+  const scopes = ['chat.read=sub+hst=kept:*', 'chat.write=pub=kept:*', 'watch=prs=*'];
+  const { token } = config.client;
+  const own = await startServer({ config: { ...config, client: { ...config.client, token: { ...token, scopes } } } });
+  t.after(() => own.stop());
+  const client = await connect(own, { connect: { token: await sign({ sub: 'al', scope: 'openid chat.read' }) } });
+  assert.equal(code(await client.request({ subscribe: { channel: 'kept:a' } })), 0);
+  assert.equal(code(await client.request({ subscribe: { channel: '$kept:a' } })), 103);
+  assert.equal(code(await client.request({ subscribe: { channel: 'news' } })), 103);
+  assert.equal(code(await client.request({ history: { channel: 'kept:b', limit: 1 } })), 0);
+  assert.equal(code(await client.request({ publish: { channel: 'kept:a', data: 1 } })), 103);
+  await client.call({ refresh: { token: await sign({ sub: 'al', scope: 'chat.write' }) } });
+  assert.equal(code(await client.request({ publish: { channel: 'kept:a', data: 1 } })), 0);
+  assert.equal(code(await client.request({ subscribe: { channel: 'kept:b' } })), 103);
+  await client.close();
+});
+
 /* --- keys and claims of their own --- */
 
 test('subscription tokens can have a key, an audience and a user claim of their own', async (t) => {

@@ -61,6 +61,8 @@ static void what_cannot_be_meant_is_refused(void **state) {
          "client.subscription_token.issuer_regex", "not a regular expression"},
         {"{\"client\":{\"token\":{\"leeway\":\"61s\"}}}", "client.token.leeway", "1m"},
         {"{\"client\":{\"token\":{\"leeway\":\"500ms\"}}}", "client.token.leeway", "whole seconds"},
+        {"{\"client\":{\"token\":{\"scopes\":[\"a=sub=b\",\"a=all=b\"]}}}", "client.token.scopes",
+         "SCOPE=PERMISSIONS=CHANNELS"},
         {"{\"client\":{\"token\":{\"audience\":[\"a\"]}}}", "client.token.audience", "text"},
     };
     (void)state;

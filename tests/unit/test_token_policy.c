@@ -314,6 +314,34 @@ static void subs_of_a_connection_token_row_by_row(void **state) {
     token_claims_fini(&c);
 }
 
+static void scopes_are_looked_at_where_there_is_a_table(void **state) {
+    (void)state;
+    char *lines[] = {"read=sub=chat:*", "write=pub=chat:*"};
+    static const struct row rows[] = {
+        {"{\"scope\":\"openid read\"}", TOKEN_OK},
+        {"{\"scope\":\"\"}", TOKEN_OK},
+        {"{\"scope\":null}", TOKEN_OK},
+        {"{}", TOKEN_OK},
+        {"{\"scope\":7}", TOKEN_INVALID},
+        {"{\"scope\":[\"read\"]}", TOKEN_INVALID},
+    };
+    static const uint64_t expected[] = {1, 0, 0, 0};
+    struct scopes *scopes = scopes_create(lines, 2);
+    struct token_claims c;
+    EXPECT(((struct token_policy){.scopes = scopes}), rows, "scope");
+    for (size_t i = 0; i < 4; i++) {
+        claim(&test_algorithms[0], rows[i].claims, (struct token_policy){.scopes = scopes}, NOW,
+              &c);
+        assert_int_equal(c.scopes, expected[i]);
+        token_claims_fini(&c);
+    }
+    assert_int_equal(
+        claim(&test_algorithms[0], "{\"scope\":7}", (struct token_policy){.scopes = NULL}, NOW, &c),
+        TOKEN_OK);
+    token_claims_fini(&c);
+    scopes_destroy(scopes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_audience_is_compared_exactly),
@@ -325,6 +353,7 @@ int main(void) {
         cmocka_unit_test(subscription_claims_row_by_row),
         cmocka_unit_test(a_subscription_token_says_all_of_this),
         cmocka_unit_test(subs_of_a_connection_token_row_by_row),
+        cmocka_unit_test(scopes_are_looked_at_where_there_is_a_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
