@@ -2,11 +2,13 @@
  * protocol; and the unmodified SDK through the expiry of both kinds of tokens.
  */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import http from 'node:http';
 import { after, before, test } from 'node:test';
 import { Centrifuge } from 'centrifuge';
 import { SignJWT } from 'jose';
 import WebSocket from 'ws';
-import { event, startServer, within } from './helpers/server.mjs';
+import { event, startServer, until, within } from './helpers/server.mjs';
 import { connect } from './helpers/protocol.mjs';
 
 const KEY = Buffer.from('a secret of at least 32 bytes for connections');
@@ -271,6 +273,42 @@ test('subscription tokens can have a key, an audience and a user claim of their 
   assert.equal(await attempt({ aud: undefined }), 103);
   assert.equal(await attempt({ app: { uid: 7 } }), 103);
   assert.equal(await attempt({}), 0);
+  await client.close();
+});
+
+test('refresh and sub_refresh wait for a key that is being fetched', async (t) => {
+  const pairs = ['first', 'second'].map((kid) => ({ kid, ...generateKeyPairSync('ed25519') }));
+  const [first, second] = pairs;
+  const published = [first];
+  const endpoint = http.createServer((request, response) => response.end(JSON.stringify({
+    keys: published.map(({ kid, publicKey }) => ({ kid, use: 'sig', ...publicKey.export({ format: 'jwk' }) })),
+  })));
+  await new Promise((resolve) => endpoint.listen(0, '127.0.0.1', resolve));
+  t.after(() => endpoint.close());
+  const own = await startServer({
+    config: {
+      client: {
+        token: {
+          jwks_public_endpoint: `http://127.0.0.1:${endpoint.address().port}/keys`, jwks_retry_interval: '100ms',
+        },
+      },
+    },
+  });
+  t.after(() => own.stop());
+  const signed = ({ kid, privateKey }, claims) =>
+    new SignJWT({ sub: 'al', ...claims }).setProtectedHeader({ alg: 'EdDSA', kid }).sign(privateKey);
+  const client = await connect(own, { connect: { token: await signed(first) } });
+  const claims = { channel: 'news', exp: now() + 100 };
+  await client.call({ subscribe: { channel: 'news', token: await signed(first, claims) } });
+  published.push(second);
+  const commands = [
+    { sub_refresh: { channel: 'news', token: await signed(second, claims) } },
+    { refresh: { token: await signed(second) } },
+  ];
+  const { error } = await client.request(commands[0]);
+  assert.deepEqual(error, { code: 100, message: 'internal server error', temporary: true });
+  for (const command of commands)
+    await until(async () => !(await client.request(command)).error, 'the second key');
   await client.close();
 });
 
