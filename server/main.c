@@ -1,7 +1,8 @@
 /* The program: options -> config -> workers -> wait for a signal -> drain -> stop.
  *
  * SIGTERM drains: not ready, no new connections, clients are told to come back, paced; then, or
- * after shutdown.timeout, everything stops. SIGINT, or a second SIGTERM, stops at once.
+ * after shutdown.timeout, everything stops. SIGINT, or a second SIGTERM, stops at once. SIGHUP
+ * reads http_api.keys_file again.
  *
  * Thread: main. It makes all workers' libwebsockets contexts, and everything the threads share.
  */
@@ -11,6 +12,7 @@
 #include "server/base/version.h"
 #include "server/config/config.h"
 #include "server/engine.h"
+#include "server/key_cli.h"
 #include "server/net/health_check.h"
 #include "server/net/listener.h"
 #include "server/net/worker.h"
@@ -40,6 +42,7 @@ struct program {
     struct worker **workers;
     struct mailbox **mailboxes;
     struct sessions **sessions;
+    struct api_keyring *keyring;
 };
 
 /* Raises the soft limit; gives how many connections it allows. */
@@ -66,6 +69,7 @@ static void block_signals(sigset_t *set) {
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
+    sigaddset(set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -86,6 +90,26 @@ static bool write_pid_file(const char *path) {
         return true;
     log_error("cannot write pid_file path=\"%s\" error=\"%s\"", path, strerror(errno));
     return false;
+}
+
+/* At the start, and again on SIGHUP: then keys that cannot be read leave those in use. */
+static bool load_api_keys(struct program *p) {
+    const char *path = p->config->http_api_keys_file, *exposure = NULL;
+    struct buf why = {0};
+    if (!*path)
+        return true;
+    struct api_keys *keys = config_read_api_keys(path, &exposure, &why);
+    if (keys) {
+        log_info("API keys read count=%zu path=\"%s\"", api_keys_count(keys), path);
+        api_keyring_replace(p->keyring, keys);
+    } else {
+        log_error("API keys not read, those before stay path=\"%s\" fault=\"%.*s\"", path,
+                  STR_ARG(buf_str(&why)));
+    }
+    if (exposure)
+        log_warn("API keys: %s path=\"%s\"", exposure, path);
+    buf_fini(&why);
+    return keys != NULL;
 }
 
 static bool create_workers(struct program *p) {
@@ -120,10 +144,9 @@ static bool start(struct program *p) {
     struct server *s = &p->server;
     s->config = s->node.config = c;
     s->limits.max_count = connections_allowed(c);
-    if (!start_keys(c))
-        return false;
-    if (!listeners_open(&p->listeners, c, c->workers) || !create_workers(p) ||
-        !write_pid_file(c->pid_file))
+    p->keyring = s->node.keyring = *c->http_api_keys_file ? api_keyring_create() : NULL;
+    if (!start_keys(c) || !load_api_keys(p) || !listeners_open(&p->listeners, c, c->workers) ||
+        !create_workers(p) || !write_pid_file(c->pid_file))
         return false;
     make_uid(s->node.uid);
     s->fanout = fanout_create(p->mailboxes, c->workers);
@@ -164,9 +187,11 @@ static void drain(struct program *p, const sigset_t *signals) {
     p->server.node.is_draining = true;
     for (uint32_t i = 0; i < p->config->workers; i++)
         worker_ask(p->workers[i], WORKER_DRAIN);
-    while (!all_drained(p) && clock_now_ms() < end_ms)
-        if (sigtimedwait(signals, NULL, &poll) > 0)
+    while (!all_drained(p) && clock_now_ms() < end_ms) {
+        int number = sigtimedwait(signals, NULL, &poll);
+        if (number > 0 && number != SIGHUP)
             return;
+    }
 }
 
 static bool settle(struct program *p) {
@@ -193,6 +218,7 @@ static void stop(struct program *p) {
     fanout_destroy(p->server.fanout);
     users_destroy(p->server.users);
     listeners_close(&p->listeners);
+    api_keyring_destroy(p->keyring);
     if (p->config->pid_file && *p->config->pid_file)
         unlink(p->config->pid_file);
     mem_free(p->workers);
@@ -216,8 +242,9 @@ static int serve(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     int number = 0;
-    while (sigwait(&signals, &number) != 0)
-        continue;
+    while (sigwait(&signals, &number) != 0 || number == SIGHUP)
+        if (number == SIGHUP)
+            load_api_keys(&p);
     if (number == SIGTERM)
         drain(&p, &signals);
     stop(&p);
@@ -245,6 +272,8 @@ int main(int argc, char **argv) {
         return config_command(argc - 2, argv + 2);
     if (strcmp(command, "token") == 0)
         return token_command(argc - 2, argv + 2);
+    if (strcmp(command, "key") == 0)
+        return key_command(argc - 2, argv + 2);
     if (strcmp(command, "health") == 0)
         return health_check(argc > 2 ? argv[2] : NULL);
     return serve(argc, argv);

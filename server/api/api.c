@@ -32,19 +32,19 @@ void http_response_json(struct http_response *r, int status, struct str json) {
 /* --- routes ----------------------------------------------------------------------------------- */
 
 static const struct api_method methods[] = {
-    {{"publish", 7}, api_publish, false},
-    {{"broadcast", 9}, api_broadcast, false},
-    {{"presence", 8}, api_presence, false},
-    {{"presence_stats", 14}, api_presence_stats, false},
-    {{"history", 7}, api_history, false},
-    {{"history_remove", 14}, api_history_remove, false},
-    {{"info", 4}, api_info, true},
-    {{"batch", 5}, api_batch, false},
-    {{"subscribe", 9}, api_subscribe, false},
-    {{"unsubscribe", 11}, api_unsubscribe, false},
-    {{"disconnect", 10}, api_disconnect, false},
-    {{"refresh", 7}, api_refresh, false},
-    {{"channels", 8}, api_channels, true},
+    {{"publish", 7}, api_publish, API_SCOPE_PUBLISH, false},
+    {{"broadcast", 9}, api_broadcast, API_SCOPE_PUBLISH, false},
+    {{"presence", 8}, api_presence, API_SCOPE_READ, false},
+    {{"presence_stats", 14}, api_presence_stats, API_SCOPE_READ, false},
+    {{"history", 7}, api_history, API_SCOPE_READ, false},
+    {{"history_remove", 14}, api_history_remove, API_SCOPE_ALL, false},
+    {{"info", 4}, api_info, API_SCOPE_READ, true},
+    {{"batch", 5}, api_batch, 0, false},
+    {{"subscribe", 9}, api_subscribe, API_SCOPE_ALL, false},
+    {{"unsubscribe", 11}, api_unsubscribe, API_SCOPE_ALL, false},
+    {{"disconnect", 10}, api_disconnect, API_SCOPE_ALL, false},
+    {{"refresh", 7}, api_refresh, API_SCOPE_ALL, false},
+    {{"channels", 8}, api_channels, API_SCOPE_READ, true},
 };
 enum { METHOD_COUNT = sizeof(methods) / sizeof(methods[0]) };
 
@@ -125,12 +125,32 @@ static struct str given_key(const struct http_request *q) {
     return http_query_value(q->query, "api_key", 0);
 }
 
-static bool has_key(const struct config *c, const struct http_request *q) {
-    struct str key = given_key(q);
-    if (c->http_api_insecure)
-        return true;
+/* Plain text in the configuration, as Centrifugo has it. */
+static bool is_plain_key(const struct config *c, struct str key) {
     return c->http_api_key && *c->http_api_key && key.n &&
            is_same_secret(key, str_of(c->http_api_key));
+}
+
+/* All kinds are looked at, whichever is right. */
+static bool find_caller(const struct config *c, const struct api_node *node,
+                        const struct http_request *q, struct api_caller *out) {
+    struct str key = given_key(q);
+    bool is_plain = is_plain_key(c, key);
+    bool is_found = api_keyring_find(node->keyring, key, out);
+    if (!is_found && (is_plain || c->http_api_insecure))
+        *out = (struct api_caller){.name = "http_api.key", .scopes = API_SCOPES_EVERY};
+    return is_found || is_plain || c->http_api_insecure;
+}
+
+bool api_may(const struct api_node *node, const struct api_caller *who, const struct api_method *m,
+             const char **why) {
+    bool is_allowed = !m->scope || (who->scopes & m->scope);
+    api_keyring_count(node->keyring, who, is_allowed);
+    if (!is_allowed)
+        *why = m->scope == API_SCOPE_PUBLISH ? "this API key lacks the scope \"publish\""
+               : m->scope == API_SCOPE_READ  ? "this API key lacks the scope \"read\""
+                                             : "this API key lacks the scope \"all\"";
+    return is_allowed;
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -147,8 +167,9 @@ static void respond_unknown_method(struct http_response *r) {
 int api_precheck(struct sessions *s, const struct api_node *node, const struct http_request *q,
                  struct http_response *r) {
     struct route route = find_route(s->config, q->path);
-    (void)node;
-    if (route.needs_key && !has_key(s->config, q)) {
+    struct api_caller caller;
+    const char *why;
+    if (route.needs_key && !find_caller(s->config, node, q, &caller)) {
         http_response_text(r, 401, "a valid API key is needed: header X-API-Key");
         r->headers = "WWW-Authenticate: apikey\r\n";
     } else if (route.is_unknown_method) {
@@ -158,6 +179,8 @@ int api_precheck(struct sessions *s, const struct api_node *node, const struct h
     } else if (!is_allowed(route.allow, q->method)) {
         http_response_text(r, 405, "method not allowed");
         snprintf(r->allow, sizeof(r->allow), "%s", route.allow);
+    } else if (route.method && !api_may(node, &caller, route.method, &why)) {
+        http_response_text(r, 403, why);
     }
     return r->status;
 }
@@ -166,8 +189,12 @@ struct api_call *api_handle(struct sessions *s, struct api_node *node, const str
                             struct http_response *r, struct api_answer later) {
     const struct api_context x = {s, node, q, r, later};
     const struct route route = find_route(s->config, q->path);
-    if (route.method)
-        return api_run(&x, route.method);
+    struct api_caller caller = {
+        0}; /* of a batch; a key that was taken away meanwhile may nothing */
+    if (route.method) {
+        find_caller(s->config, node, q, &caller);
+        return api_run(&x, route.method, &caller);
+    }
     assert(route.handle); /* api_precheck() has seen to it */
     return route.handle(&x);
 }

@@ -9,6 +9,7 @@
 #ifndef CARILLON_API_H
 #define CARILLON_API_H
 
+#include "auth/api_keys.h"
 #include "server/base/buf.h"
 #include "server/session/sessions.h"
 
@@ -19,6 +20,7 @@ struct api_node {
     uint32_t worker_count;
     struct broker *broker;
     struct cluster *cluster;
+    struct api_keyring *keyring; /* of http_api.keys_file; NULL: none */
     char uid[CLIENT_ID_BYTES + 1];
     uint64_t started_ms;
     _Atomic bool is_draining;

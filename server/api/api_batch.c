@@ -52,6 +52,8 @@ static void run_item(struct batch_item *i, struct json_value command) {
         api_fail(&i->command, API_NOT_FOUND);
     else if (m->run == api_batch)
         api_refuse(&i->command, "a batch cannot be in a batch");
+    else if (!api_may(i->command.node, i->command.caller, m, &i->command.detail))
+        api_fail(&i->command, API_PERMISSION_DENIED);
     else if (params.kind != JSON_KIND_OBJECT)
         api_refuse(&i->command, "the parameters of a command must be an object");
     else
@@ -72,6 +74,7 @@ static void start_next(struct batch *b) {
     i->batch = b;
     i->command = (struct api_command){.sessions = b->command->sessions,
                                       .node = b->command->node,
+                                      .caller = b->command->caller,
                                       .room_bytes = room(b),
                                       .done = item_done};
     b->open_count++;

@@ -10,6 +10,7 @@
 
 struct api_call {
     struct api_command command;
+    struct api_caller caller;
     struct api_answer later; /* answer is NULL when abandoned */
     bool is_transport_mode;
     bool is_running; /* the method is on the stack */
@@ -28,6 +29,8 @@ static const char *error_message(enum api_error e) {
         return "internal server error";
     case API_UNKNOWN_CHANNEL:
         return "unknown channel";
+    case API_PERMISSION_DENIED:
+        return "permission denied";
     case API_NOT_FOUND:
         return "not found";
     case API_BAD_REQUEST:
@@ -45,6 +48,8 @@ static int error_status(enum api_error e) {
     case API_UNKNOWN_CHANNEL:
     case API_NOT_FOUND:
         return 404;
+    case API_PERMISSION_DENIED:
+        return 403;
     case API_BAD_REQUEST:
     case API_NOT_AVAILABLE:
         return 400;
@@ -144,13 +149,18 @@ static bool read_body(const struct api_context *x, bool needs_no_body, struct js
     return true;
 }
 
-struct api_call *api_run(const struct api_context *x, const struct api_method *method) {
+struct api_call *api_run(const struct api_context *x, const struct api_method *method,
+                         const struct api_caller *caller) {
     struct json_value params;
     if (!read_body(x, method->needs_no_body, &params))
         return NULL;
     struct api_call *call = mem_zalloc(sizeof(*call));
-    call->command = (struct api_command){
-        .sessions = x->sessions, .node = x->node, .room_bytes = API_ANSWER_MAX_BYTES, .done = done};
+    call->caller = *caller;
+    call->command = (struct api_command){.sessions = x->sessions,
+                                         .node = x->node,
+                                         .caller = &call->caller,
+                                         .room_bytes = API_ANSWER_MAX_BYTES,
+                                         .done = done};
     call->later = x->later;
     call->is_transport_mode = str_equal_nocase(x->request->error_mode, STR("transport"));
     call->is_running = true;

@@ -80,6 +80,21 @@ static void add_workers(struct buf *b, const struct api_node *node) {
                    (unsigned long long)mailbox_dropped_count(node->sessions[i]->mailbox));
 }
 
+static void add_key(void *arg, const char *name, uint64_t allowed_count, uint64_t denied_count) {
+    buf_printf(arg, "carillon_api_key_calls_total{key=\"%s\",result=\"allowed\"} %llu\n", name,
+               (unsigned long long)allowed_count);
+    buf_printf(arg, "carillon_api_key_calls_total{key=\"%s\",result=\"denied\"} %llu\n", name,
+               (unsigned long long)denied_count);
+}
+
+static void add_keys(struct buf *b, const struct api_node *node) {
+    if (!node->keyring)
+        return;
+    add_head(b, "api_key_calls_total", "counter",
+             "API calls with a key of http_api.keys_file, by its name; denied: without the scope.");
+    api_keyring_each(node->keyring, add_key, b);
+}
+
 static void add_engine(struct buf *b, const struct api_node *node) {
     struct broker *broker = node->broker;
     struct broker_counter counters[BROKER_COUNTERS_MAX];
@@ -141,6 +156,7 @@ struct api_call *api_metrics(const struct api_context *x) {
     add_closes(&r->body, x->node);
     add_errors(&r->body, x->node);
     add_workers(&r->body, x->node);
+    add_keys(&r->body, x->node);
     add_engine(&r->body, x->node);
     add_cluster(&r->body, x->node);
     add_keys(&r->body, x->node->config);

@@ -29,6 +29,7 @@
 enum api_error {
     API_INTERNAL = 100,
     API_UNKNOWN_CHANNEL = 102,
+    API_PERMISSION_DENIED = 103,
     API_NOT_FOUND = 104,
     API_BAD_REQUEST = 107,
     API_NOT_AVAILABLE = 108,
@@ -45,7 +46,8 @@ enum { API_ANSWER_MAX_BYTES = 16 << 20 };
 struct api_command {
     struct sessions *sessions;
     struct api_node *node;
-    uint32_t room_bytes; /* for the result; 0: there is none, see api_has_room() */
+    const struct api_caller *caller; /* may do api_may() */
+    uint32_t room_bytes;             /* for the result; 0: there is none, see api_has_room() */
     /* The answer: */
     struct buf result;    /* JSON, appended by the method; empty means {} */
     enum api_error error; /* 0: none */
@@ -62,6 +64,7 @@ typedef void api_method_fn(struct api_command *c, struct json_value params);
 struct api_method {
     struct str name;
     api_method_fn *run;
+    unsigned scope;     /* enum api_scope that a key needs; 0: any will do */
     bool needs_no_body; /* a request without body is one with {} */
 };
 
@@ -71,6 +74,11 @@ api_method_fn api_publish, api_broadcast, api_presence, api_presence_stats, api_
 
 /* NULL: there is none. */
 const struct api_method *api_find_method(struct str name);
+
+/* May this caller call it? Counts the answer. *why, a static text, names the scope that is missing.
+ */
+bool api_may(const struct api_node *node, const struct api_caller *who, const struct api_method *m,
+             const char **why);
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
@@ -145,6 +153,7 @@ typedef struct api_call *api_handler_fn(const struct api_context *x);
 api_handler_fn api_health, api_ready, api_metrics, api_static;
 
 /* Runs a method for a request, whose body are the parameters. */
-struct api_call *api_run(const struct api_context *x, const struct api_method *method);
+struct api_call *api_run(const struct api_context *x, const struct api_method *method,
+                         const struct api_caller *caller);
 
 #endif

@@ -17,6 +17,7 @@
 #ifndef CARILLON_CONFIG_H
 #define CARILLON_CONFIG_H
 
+#include "auth/api_keys.h"
 #include "auth/token.h"
 #include "channels/rules.h"
 #include "server/base/buf.h"
@@ -139,6 +140,7 @@ struct config {
     bool http_api_disabled;
     char *http_api_handler_prefix; /* "/api" */
     char *http_api_key;            /* secret */
+    char *http_api_keys_file;      /* own: http_api.keys_file, see auth/api_keys.h */
     bool http_api_insecure;
     uint32_t
         http_api_max_request_body_bytes; /* own: http_api.max_request_body_size, 1 MiB + 64 KiB */
@@ -178,6 +180,10 @@ void config_destroy(struct config *c);
 
 /* What a token of this kind must be; borrows from the configuration. */
 struct token_policy config_token_policy(const struct config *c, enum token_kind kind);
+
+/* Gives the keys of http_api.keys_file; NULL with *why in words. *exposure says who else can read
+ * the file; NULL: nobody. */
+struct api_keys *config_read_api_keys(const char *path, const char **exposure, struct buf *why);
 
 /* `carillon config check FILE`: prints what is used, what is ignored with a warning and what
  * refuses the start; the exit status, 0 when the file would start. */

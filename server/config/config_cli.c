@@ -52,6 +52,7 @@ void config_print_help(FILE *out) {
         "  carillon [serve] [--config FILE] [--OPTION=VALUE ...]\n"
         "  carillon token --user ID      a connection token for trying things out\n"
         "  carillon token check TOKEN    why the server refuses a token, if it does\n"
+        "  carillon key hash             a new API key and its hash, for http_api.keys_file\n"
         "  carillon health [URL]         asks a running server how it is\n"
         "  carillon config check FILE    what of a file is used, ignored, refused\n"
         "  carillon config init          print a configuration one can expose\n"

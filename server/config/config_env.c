@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SECRET_BYTES_MAX (64 * 1024)
 #define SOURCE "environment"
 
 struct variable {
@@ -165,27 +164,15 @@ static bool is_in_list(char **environ_list, struct str name) {
 
 static void take_secret_file(struct config_loader *l, const struct option *o, struct variable v,
                              char **environ_list) {
-    const char *why = NULL;
-    bool is_public = false;
     if (is_in_list(environ_list, str_slice(v.name, 0, v.name.n - 5))) {
         config_loader_problem(l, SOURCE, o->name, "given both as a variable and as %.*s",
                               STR_ARG(v.name));
         return;
     }
-    char *secret = config_read_file(v.value, SECRET_BYTES_MAX, &is_public, &why);
-    if (secret && !*secret)
-        why = "is empty";
-    if (why)
-        config_loader_problem(l, SOURCE, o->name, "the file of %.*s %s%s", STR_ARG(v.name),
-                              secret ? "" : "cannot be read: ", why);
-    else
-        config_loader_text(l, v.value, o->name, secret);
-    if (!why && is_public)
-        config_loader_warn(l, v.value, o->name,
-                           "everybody on this machine can read this file; chmod 640 it");
-    if (secret)
-        explicit_bzero(secret, strlen(secret));
-    mem_free(secret);
+    struct buf name = {0};
+    buf_add(&name, v.name);
+    config_loader_secret_file(l, o->name, v.value, config_z(&name));
+    buf_fini(&name);
 }
 
 /* ---- all of it ---- */

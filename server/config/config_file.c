@@ -16,14 +16,18 @@
 #include <unistd.h>
 
 #define FILE_BYTES_MAX (1024 * 1024)
+#define READ_BYTES 4096
 
-static bool is_openable(int fd, bool *is_public, const char **why) {
+/* Makes room for all of it, so that no piece of a secret stays in memory that was left. */
+static bool is_openable(int fd, struct buf *content, const char **exposure, const char **why) {
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
         *why = strerror(errno);
         return false;
     }
-    *is_public = S_ISREG(st.st_mode) && (st.st_mode & S_IROTH);
+    *exposure = config_file_exposure(&st);
+    if (S_ISREG(st.st_mode) && st.st_size < FILE_BYTES_MAX)
+        buf_reserve(content, (size_t)st.st_size + 2 * READ_BYTES);
     *why = S_ISDIR(st.st_mode) ? "is a directory" : NULL;
     return !*why;
 }
@@ -31,7 +35,7 @@ static bool is_openable(int fd, bool *is_public, const char **why) {
 /* Appends all of fd to *content; at most one byte more than max_bytes. */
 static const char *read_all(int fd, size_t max_bytes, struct buf *content) {
     while (content->n <= max_bytes) {
-        ssize_t n = read(fd, buf_reserve(content, 4096), 4096);
+        ssize_t n = read(fd, buf_reserve(content, READ_BYTES), READ_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -43,11 +47,12 @@ static const char *read_all(int fd, size_t max_bytes, struct buf *content) {
     return "is too large";
 }
 
-char *config_read_file(const char *path, size_t max_bytes, bool *is_public, const char **why) {
+char *config_read_file(const char *path, size_t max_bytes, const char **exposure,
+                       const char **why) {
     struct buf content = {0};
     char *text = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (is_openable(fd, is_public, why))
+    if (is_openable(fd, &content, exposure, why))
         *why = read_all(fd, max_bytes, &content);
     if (fd >= 0)
         close(fd);
@@ -96,17 +101,16 @@ void config_loader_file_text(struct config_loader *l, const char *path, struct s
 
 void config_loader_file(struct config_loader *l, const char *path) {
     const char *why;
-    bool is_public = false;
-    char *text = config_read_file(path, FILE_BYTES_MAX, &is_public, &why);
+    const char *exposure = NULL;
+    char *text = config_read_file(path, FILE_BYTES_MAX, &exposure, &why);
     if (!text) {
         config_loader_problem(l, path, "", "cannot be read: %s", why);
         return;
     }
     l->has_secret = false;
     config_loader_file_text(l, path, str_of(text));
-    if (l->has_secret && is_public)
-        config_loader_warn(l, path, "",
-                           "holds secrets and everybody on this machine can read it; chmod 640 it");
+    if (l->has_secret && exposure)
+        config_loader_warn(l, path, "", "holds secrets, and %s", exposure);
     explicit_bzero(text, strlen(text));
     mem_free(text);
 }

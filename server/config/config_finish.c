@@ -158,6 +158,7 @@ void config_loader_finish(struct config_loader *l) {
     check_namespaces(l);
     config_loader_keys(l);
     config_loader_claims(l);
+    config_loader_secrets(l);
     config_loader_redis(l);
     config_loader_channels(l);
 }

@@ -43,6 +43,7 @@ static void free_notes(struct config_notes *notes) {
 void config_loader_fini(struct config_loader *l) {
     config_destroy(l->config);
     config_strings_fini(&l->ignored);
+    config_strings_fini(&l->secret_files);
     mem_free(l->namespaces_source);
     free_notes(&l->used);
     free_notes(&l->warnings);
@@ -92,6 +93,11 @@ void config_loader_problem(struct config_loader *l, const char *source, const ch
     va_start(args, format);
     add_note_va(&l->problems, source, option, format, args);
     va_end(args);
+}
+
+void config_loader_used(struct config_loader *l, const char *source, const char *option,
+                        const char *text) {
+    add_note(&l->used, source, option, str_of(text));
 }
 
 const char *config_loader_source(const struct config_loader *l, const char *option) {
@@ -333,6 +339,8 @@ static void take_json(struct config_loader *l, const char *source, struct buf *p
         report_own(l, source, name, option_set_json(base, o, value, &scratch), &scratch);
     else if (f.row)
         take_foreign(l, source, name, f, value);
+    else if (!json_is_null(value) && (o = config_secret_of_file(l, name)))
+        config_loader_take_file(l, source, o, json_string_value(value));
     else if (!strcmp(name, CONFIG_NAMESPACES) && !json_is_null(value))
         take_namespaces(l, source, path, value);
     else
@@ -381,6 +389,8 @@ void config_loader_text(struct config_loader *l, const char *source, const char 
         json_t *value = config_foreign_from_text(f, text);
         take_foreign(l, source, path, f, value);
         json_decref(value);
+    } else if ((o = config_secret_of_file(l, path))) {
+        config_loader_take_file(l, source, o, text);
     } else if (config_names_is_section(buf_str(&scratch)) ||
                config_names_is_list(buf_str(&scratch))) {
         take_section_text(l, source, path, text);

@@ -12,9 +12,11 @@
 #define CARILLON_CONFIG_LOADER_H
 
 #include "server/config/config.h"
+#include "server/config/config_options.h"
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 /* A search for near names walks all there are; a file of nothing but mistakes shall not take
  * seconds. */
@@ -35,9 +37,10 @@ struct config_loader {
     struct config_strings ignored; /* from --ignore */
     struct config_notes used, warnings, problems;
     size_t suggestion_count;
-    char *namespaces_source; /* who gave channel.namespaces */
-    bool has_secret;         /* a secret was set since somebody cleared this */
-    bool is_strict;          /* weak keys are refused where a warning would do */
+    char *namespaces_source;            /* who gave channel.namespaces */
+    struct config_strings secret_files; /* that secrets came from */
+    bool has_secret;                    /* a secret was set since somebody cleared this */
+    bool is_strict;                     /* weak keys are refused where a warning would do */
 };
 
 /* Everything has its default. */
@@ -103,6 +106,24 @@ void config_claims_fini(struct config_claims *c);
 void config_loader_redis(struct config_loader *l);
 void config_loader_tls(struct config_loader *l, const char *section, struct config_tls *tls);
 
+/* Secrets: files of their own, who can read them, API keys. config_secrets.c */
+void config_loader_secrets(struct config_loader *l);
+
+/* Sets a secret to what a file holds; named_by is for messages. */
+void config_loader_secret_file(struct config_loader *l, const char *option, const char *path,
+                               const char *named_by);
+
+/* The secret that "<option>_file" is about; NULL: none. */
+const struct option *config_secret_of_file(struct config_loader *l, const char *path);
+
+/* Takes the value of "<option>_file" of o; file is NULL when it is no text. */
+void config_loader_take_file(struct config_loader *l, const char *source, const struct option *o,
+                             const char *file);
+
+/* Notes what is used. */
+void config_loader_used(struct config_loader *l, const char *source, const char *option,
+                        const char *text);
+
 /* Who set an option last, or "default". */
 const char *config_loader_source(const struct config_loader *l, const char *option);
 
@@ -126,7 +147,10 @@ const struct option *config_loader_find(struct config_loader *l, const char *pat
 void config_normal_path(struct buf *out, const char *path);
 
 /* Gives at most max_bytes of a file with its end of line trimmed, or NULL with *why in words.
- * config_file.c */
-char *config_read_file(const char *path, size_t max_bytes, bool *is_public, const char **why);
+ * *exposure is as config_file_exposure() says. config_file.c */
+char *config_read_file(const char *path, size_t max_bytes, const char **exposure, const char **why);
+
+/* Who else can read or change a file with secrets, in words; NULL: nobody. config_secrets.c */
+const char *config_file_exposure(const struct stat *st);
 
 #endif

@@ -325,6 +325,11 @@ const struct option config_options[] = {
      .text = "Key that callers of the API send as `X-API-Key`; empty = every call is answered with "
              "401.",
      .flags = OPTION_SECRET},
+    {"http_api.keys_file", OPTION_TEXT, AT(http_api_keys_file), 0, TEXT_BYTES, "",
+     .text =
+         "JSON file with more keys, as hashes, each with a name and scopes; `carillon key hash` "
+         "makes them. Read again on SIGHUP.",
+     .flags = OPTION_OWN},
     {"http_api.insecure", OPTION_BOOL, AT(http_api_insecure), 0, 0, "false",
      .text = "The API needs no key. For development only."},
     {"http_api.max_request_body_size", OPTION_BYTES, AT(http_api_max_request_body_bytes), 1 * KIB,

@@ -31,17 +31,16 @@ static void replace(char **field, char *text) {
 
 static bool load_file(struct config_loader *l, const char *option, bool is_secret, char **field) {
     const char *why = NULL;
-    bool is_public = false;
-    char *text = config_read_file(*field, PEM_FILE_BYTES_MAX, &is_public, &why);
+    const char *exposure = NULL;
+    char *text = config_read_file(*field, PEM_FILE_BYTES_MAX, &exposure, &why);
     if (!text) {
         config_loader_problem(
             l, config_loader_source(l, option), option,
             "is neither PEM nor base64 of PEM, and as a file it cannot be read: %s", why);
         return false;
     }
-    if (is_secret && is_public)
-        config_loader_warn(l, config_loader_source(l, option), option,
-                           "everybody on this machine can read this file; chmod 640 it");
+    if (is_secret && exposure)
+        config_loader_warn(l, config_loader_source(l, option), option, "%s", exposure);
     replace(field, text);
     return true;
 }

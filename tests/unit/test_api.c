@@ -202,6 +202,88 @@ static void a_text_replaces_what_was_there(void **state) {
     assert_string_equal(response.content_type, "text/plain; charset=utf-8");
 }
 
+/* --- keys of the file ------------------------------------------------------------------------- */
+
+#define PUBLISHER "publisher-key-0123456789abcdefghi"
+#define READER "reader-key-0123456789abcdefghijkl"
+#define MASTER "master-key-0123456789abcdefghijkl"
+
+static void use_ring_of_three(void) {
+    static const struct {
+        const char *name, *scopes, *key;
+    } rows[] = {{"publisher", "\"publish\"", PUBLISHER},
+                {"reader", "\"read\"", READER},
+                {"master", "\"all\"", MASTER}};
+    struct buf text = {0}, why = {0};
+    for (size_t i = 0; i < 3; i++) {
+        buf_printf(&text, "%s{\"name\":\"%s\",\"scopes\":[%s],\"hash\":\"", i ? "," : "{\"keys\":[",
+                   rows[i].name, rows[i].scopes);
+        api_key_hash(str_of(rows[i].key), &text);
+        buf_add_z(&text, "\"}");
+    }
+    buf_add_z(&text, "]}");
+    struct api_keys *keys = api_keys_parse(buf_str(&text), &why);
+    assert_non_null(keys);
+    node.keyring = api_keyring_create();
+    api_keyring_replace(node.keyring, keys);
+    bench.config->http_api_insecure = false;
+    buf_fini(&text);
+}
+
+static void forget_ring(void) {
+    api_keyring_destroy(node.keyring);
+    node.keyring = NULL;
+}
+
+static void each_method_needs_its_scope(void **state) {
+    (void)state;
+    use_ring_of_three();
+    for (size_t i = 0; i < METHOD_COUNT; i++) {
+        char path[64];
+        struct http_request q = {.method = STR("POST")};
+        unsigned scope = methods[i].scope;
+        snprintf(path, sizeof(path), "/api/%.*s", STR_ARG(methods[i].name));
+        q.path = str_of(path);
+        const struct {
+            const char *key;
+            bool is_good;
+        } rows[] = {{PUBLISHER, !scope || scope == API_SCOPE_PUBLISH},
+                    {READER, !scope || scope == API_SCOPE_READ},
+                    {MASTER, true}};
+        for (size_t k = 0; k < 3; k++) {
+            q.api_key = str_of(rows[k].key);
+            forget_response();
+            assert_int_equal(api_precheck(&bench.sessions, &node, &q, &response),
+                             rows[k].is_good ? 0 : 403);
+            if (!rows[k].is_good)
+                assert_true(response_has(api_scope_name(scope)));
+        }
+    }
+    forget_ring();
+}
+
+static void a_batch_may_do_no_more_than_its_key(void **state) {
+    (void)state;
+    use_ring_of_three();
+    request_as(&(struct http_request){
+        .method = STR("POST"),
+        .path = STR("/api/batch"),
+        .api_key = STR(READER),
+        .body = STR("{\"commands\":[{\"publish\":{\"channel\":\"a\",\"data\":1}},"
+                    "{\"disconnect\":{\"user\":\"1\"}}]}")});
+    expect_response(200, "{\"result\":{\"replies\":["
+                         "{\"error\":{\"code\":103,\"message\":\"permission denied: this API key "
+                         "lacks the scope \\\"publish\\\"\"}},"
+                         "{\"error\":{\"code\":103,\"message\":\"permission denied: this API key "
+                         "lacks the scope \\\"all\\\"\"}}]}}");
+    request("GET", "/metrics");
+    assert_true(
+        response_has("carillon_api_key_calls_total{key=\"reader\",result=\"allowed\"} 1\n"));
+    assert_true(response_has("carillon_api_key_calls_total{key=\"reader\",result=\"denied\"} 2\n"));
+    assert_false(response_has(READER));
+    forget_ring();
+}
+
 #define API_TEST(f) cmocka_unit_test_setup_teardown(f, api_setup_memory, api_teardown)
 
 int main(void) {
@@ -217,6 +299,8 @@ int main(void) {
         API_TEST(without_a_configured_key_nobody_may),
         API_TEST(who_has_no_key_learns_nothing),
         API_TEST(an_insecure_api_needs_no_key),
+        API_TEST(each_method_needs_its_scope),
+        API_TEST(a_batch_may_do_no_more_than_its_key),
         API_TEST(a_text_replaces_what_was_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,15 +27,15 @@ static void echo(struct api_command *c, struct json_value params) {
         api_done(c);
 }
 
-static const struct api_method echo_method = {{"echo", 4}, echo, false};
-static const struct api_method lazy_method = {{"echo", 4}, echo, true};
+static const struct api_method echo_method = {{"echo", 4}, echo, 0, false};
+static const struct api_method lazy_method = {{"echo", 4}, echo, 0, true};
 
 static void ask(const struct api_method *m, const char *body, const char *mode) {
     forget_response();
     const struct http_request q = {.body = str_of(body), .error_mode = str_of(mode)};
     const struct api_context x = {
         &bench.sessions, &node, &q, &response, {keep_answer, &answer_count}};
-    assert_null(api_run(&x, m));
+    assert_null(api_run(&x, m, &(struct api_caller){.scopes = API_SCOPES_EVERY}));
     assert_int_equal(answer_count, 0);
 }
 

@@ -390,7 +390,7 @@ static void check_prints_three_lists(void **state) {
     write_file(&f, json, strlen(json), 0600);
     text = check_text(f.file, 1);
     assert_non_null(strstr(text, "used (2):\n  client.ping_interval = 10s\n"
-                                 "  http_api.key = (secret)\nwarned about (1):\n  log.file: "));
+                                 "  http_api.key = (secret)\nwarned about (2):\n  log.file: "));
     assert_non_null(strstr(text, "refuses the start (1):\n  client.user_connection_limit: "));
     assert_non_null(strstr(text, "c.json: would not start\n"));
     assert_null(strstr(text, "hush"));
@@ -419,7 +419,8 @@ static void init_prints_a_config_that_starts_and_keeps_strangers_out(void **stat
     assert_string_not_equal(texts[0], texts[1]);
     struct config_loader l;
     load_json(&l, texts[0]);
-    expect_counts(&l, 0, 0);
+    expect_counts(&l, 0, 1);
+    expect_note(&l.warnings, "http_api.key", "plain text");
     const struct config *c = l.config;
     assert_int_equal(strlen(c->http_api_key), 64);
     assert_int_equal(strlen(c->client_token_hmac_secret_key), 64);

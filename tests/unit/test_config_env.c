@@ -307,7 +307,7 @@ static void a_secret_file_is_checked(void **state) {
     write_file(&f, KEY, 32, 0644);
     load(&l, NULL, LIST(variable), NONE);
     expect_counts(&l, 0, 1);
-    expect_note(&l.warnings, "http_api.key", "everybody on this machine can read");
+    expect_note(&l.warnings, "http_api.key", "everybody on this machine can read or change");
     config_loader_fini(&l);
     load(&l, NULL, LIST(variable, "CARILLON_HTTP_API_KEY=" KEY), NONE);
     expect_counts(&l, 1, 0);
@@ -326,7 +326,8 @@ static void a_file_with_secrets_that_all_can_read_is_warned_about(void **state) 
         size_t warnings;
     } rows[] = {
         {"{\"http_api\": {\"key\": \"" KEY "\"}}", 0644, 1},
-        {"{\"http_api\": {\"key\": \"" KEY "\"}}", 0640, 0},
+        {"{\"http_api\": {\"key\": \"" KEY "\"}}", 0640, 1},
+        {"{\"http_api\": {\"key\": \"" KEY "\"}}", 0600, 0},
         {"{\"http_api\": {\"key\": \"\"}}", 0644, 0},
         {"{\"engine\": {\"redis\": {\"address\": [\"redis://:pw@h:1\"]}}}", 0604, 1},
         {"{\"engine\": {\"redis\": {\"address\": [\"redis://h:1\"]}}}", 0644, 0},
@@ -347,6 +348,51 @@ static void a_file_with_secrets_that_all_can_read_is_warned_about(void **state) 
     remove_folder(&f);
 }
 
+static void an_option_with_file_at_its_end_names_a_file(void **state) {
+    struct folder f;
+    struct config_loader l;
+    char json[256], word[128];
+    (void)state;
+    make_folder(&f);
+    write_file(&f, KEY "\n", strlen(KEY) + 1, 0600);
+    for (const struct option *o = config_options; o->name; o++) {
+        char arg[256];
+        struct buf value = {0};
+        if (!(o->flags & OPTION_SECRET))
+            continue;
+        snprintf(arg, sizeof(arg), "--%s_file=%s", o->name, f.file);
+        load(&l, NULL, NONE, LIST(arg));
+        option_print(l.config, o, &value);
+        assert_true(str_equal(buf_str(&value), STR("(secret)")));
+        expect_no_word(&l, KEY);
+        buf_fini(&value);
+        config_loader_fini(&l);
+    }
+    snprintf(json, sizeof(json), "{\"http_api\": {\"key_file\": \"%s\"}}", f.file);
+    load_json(&l, json);
+    expect_counts(&l, 0, 0);
+    assert_string_equal(l.config->http_api_key, KEY);
+    config_loader_fini(&l);
+    snprintf(json, sizeof(json), "{\"http_api\": {\"key_file\": \"%s\", \"key\": \"x\"}}", f.file);
+    load_json(&l, json);
+    expect_counts(&l, 1, 1);
+    expect_note(&l.problems, "http_api.key", "given both here and as http_api.key_file");
+    config_loader_fini(&l);
+    load_json(&l, "{\"http_api\": {\"key_file\": 1}}");
+    expect_counts(&l, 1, 0);
+    expect_note(&l.problems, "http_api.key_file", "path of a file");
+    config_loader_fini(&l);
+    snprintf(word, sizeof(word), "--http_api.key_file=%s.none", f.file);
+    load(&l, NULL, NONE, LIST(word));
+    expect_counts(&l, 1, 0);
+    expect_note(&l.problems, "http_api.key", "cannot be read");
+    config_loader_fini(&l);
+    load_json(&l, "{\"http_api\": {\"prefix_file\": \"/x\"}, \"log\": {\"level_file\": \"/x\"}}");
+    expect_counts(&l, 2, 0);
+    config_loader_fini(&l);
+    remove_folder(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_variables_are_warned_about),
@@ -362,6 +408,7 @@ int main(void) {
         cmocka_unit_test(a_broken_file_is_not_quoted),
         cmocka_unit_test(a_secret_comes_from_a_file_of_its_own),
         cmocka_unit_test(a_secret_file_is_checked),
+        cmocka_unit_test(an_option_with_file_at_its_end_names_a_file),
         cmocka_unit_test(a_file_with_secrets_that_all_can_read_is_warned_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
