@@ -5,6 +5,7 @@
 #include "channels/redis_options.h"
 
 #include "server/base/mem.h"
+#include "server/base/secret.h"
 
 #include <assert.h>
 #include <string.h>
@@ -20,13 +21,16 @@ static const char *copy_or_empty(const char *z) {
     return copy(z ? z : "");
 }
 
+static const char *copy_secret(const char *z) {
+    return secret_copy(str_of(z ? z : ""));
+}
+
 static void drop(const char *z) {
     mem_free((char *)(uintptr_t)z);
 }
 
 static void wipe(const char *z) {
-    explicit_bzero((char *)(uintptr_t)z, strlen(z));
-    drop(z);
+    secret_free((char *)(uintptr_t)z);
 }
 
 static void init_link(struct redis_link_options *to, const struct broker_redis_options *from) {
@@ -47,7 +51,7 @@ static void init_sentinel(struct redis_sentinel_options *to,
         .count = from->sentinel_count,
         .master_name = copy_or_empty(from->sentinel_master_name),
         .user = copy_or_empty(from->sentinel_user),
-        .password = copy_or_empty(from->sentinel_password),
+        .password = copy_secret(from->sentinel_password),
         .tls = from->sentinel_tls,
         .connect_timeout_ms = from->connect_timeout_ms,
     };
@@ -62,7 +66,7 @@ void redis_options_init(struct redis_pair_options *to, const struct broker_redis
     init_link(&to->link, from);
     init_sentinel(&to->sentinel, from);
     to->user = copy_or_empty(from->user);
-    to->password = copy_or_empty(from->password);
+    to->password = copy_secret(from->password);
     to->db = from->db;
     to->uid = uid;
 }

@@ -232,6 +232,7 @@ static int serve(int argc, char **argv) {
     sigset_t signals;
     enum log_level level = LOG_INFO;
     enum config_action action = config_load(argc, argv, environ, &p.config);
+    config_wipe_env(environ);
     if (action != CONFIG_RUN)
         return action == CONFIG_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
     log_level_parse(p.config->log_level, &level);

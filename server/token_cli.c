@@ -303,6 +303,7 @@ static const char *fetch(const struct config_keys *keys) {
 static int run(const struct command *c) {
     struct config *config;
     enum config_action action = config_load(c->rest_count, c->rest, environ, &config);
+    config_wipe_env(environ);
     if (action != CONFIG_RUN)
         return action == CONFIG_EXIT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
     const char *fault = NULL;

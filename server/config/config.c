@@ -13,6 +13,8 @@
 #include "server/config/config.h"
 
 #include "server/base/log.h"
+#include "server/base/mem.h"
+#include "server/base/secret.h"
 #include "server/base/version.h"
 #include "server/config/config_cli.h"
 #include "server/config/config_loader.h"
@@ -53,6 +55,7 @@ enum config_action config_load(int argc, char **argv, char **environ_list, struc
     struct config_loader l;
     struct config_args args;
     enum config_action action = CONFIG_EXIT_OK;
+    json_set_alloc_funcs(secret_malloc, secret_wipe_block); /* a file may hold secrets */
     config_loader_init(&l);
     config_args_parse(&l, argc, argv, &args);
     if (args.wants_help) {
@@ -70,5 +73,6 @@ enum config_action config_load(int argc, char **argv, char **environ_list, struc
     }
     config_args_fini(&args);
     config_loader_fini(&l);
+    json_set_alloc_funcs(mem_alloc, mem_free);
     return action;
 }

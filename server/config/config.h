@@ -181,6 +181,9 @@ void config_destroy(struct config *c);
 /* What a token of this kind must be; borrows from the configuration. */
 struct token_policy config_token_policy(const struct config *c, enum token_kind kind);
 
+/* Overwrites the values of variables that hold secrets, when they are read. */
+void config_wipe_env(char **environ_list);
+
 /* Gives the keys of http_api.keys_file; NULL with *why in words. *exposure says who else can read
  * the file; NULL: nobody. */
 struct api_keys *config_read_api_keys(const char *path, const char **exposure, struct buf *why);

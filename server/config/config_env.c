@@ -205,6 +205,17 @@ static void take_variable(struct config_loader *l, struct variable v, char **env
     buf_fini(&path);
 }
 
+/* The variables stay with the process, also in a core dump. */
+void config_wipe_env(char **environ_list) {
+    for (char **e = environ_list; *e; e++) {
+        size_t n = strcspn(*e, "=");
+        const char *name = find_option((struct str){*e, n}, "", config_options);
+        const struct option *o = name ? config_option_find(config_options, str_of(name)) : NULL;
+        if (o && (o->flags & (OPTION_SECRET | OPTION_QUIET)) && (*e)[n])
+            explicit_bzero(*e + n + 1, strlen(*e + n + 1));
+    }
+}
+
 /* Somebody who comes from Centrifugo and takes the environment along: once is enough. */
 static void warn_centrifugo(struct config_loader *l, char **environ_list) {
     for (char **e = environ_list; *e; e++) {

@@ -8,6 +8,7 @@
 #include "server/config/config_loader.h"
 
 #include "server/base/mem.h"
+#include "server/base/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,5 @@ void config_loader_file(struct config_loader *l, const char *path) {
     config_loader_file_text(l, path, str_of(text));
     if (l->has_secret && exposure)
         config_loader_warn(l, path, "", "holds secrets, and %s", exposure);
-    explicit_bzero(text, strlen(text));
-    mem_free(text);
+    secret_wipe_text(text);
 }

@@ -7,6 +7,7 @@
  * Thread: one. Owns: nothing.
  */
 #include "server/base/mem.h"
+#include "server/base/secret.h"
 #include "server/config/config_checks.h"
 #include "server/config/config_loader.h"
 #include "server/config/config_options.h"
@@ -170,10 +171,15 @@ char *config_percent_decode(struct str s) {
 /* ---- splitting them ---- */
 
 static void replace(char **field, char *text) {
-    if (*field)
-        explicit_bzero(*field, strlen(*field));
-    mem_free(*field);
+    secret_wipe_text(*field);
     *field = text;
+}
+
+/* Takes the text. */
+static void replace_password(struct config *c, char *text) {
+    secret_free(c->engine_redis_password);
+    c->engine_redis_password = secret_copy(str_of(text));
+    secret_wipe_text(text);
 }
 
 /* The address without what must not be logged. */
@@ -202,7 +208,7 @@ static void split_address(struct config *c) {
     if (a.user.n)
         replace(&c->engine_redis_user, config_percent_decode(a.user));
     if (a.password.n)
-        replace(&c->engine_redis_password, config_percent_decode(a.password));
+        replace_password(c, config_percent_decode(a.password));
     if (a.has_db)
         c->engine_redis_db = a.db;
     if (a.is_tls)

@@ -6,6 +6,7 @@
 #include "server/config/config_loader.h"
 
 #include "server/base/mem.h"
+#include "server/base/secret.h"
 #include "server/config/config_options.h"
 #include "server/config/config_value.h"
 
@@ -49,9 +50,7 @@ void config_loader_secret_file(struct config_loader *l, const char *option, cons
     config_strings_add(&l->secret_files, str_of(path));
     if (!why && exposure)
         config_loader_warn(l, path, option, "%s", exposure);
-    if (secret)
-        explicit_bzero(secret, strlen(secret));
-    mem_free(secret);
+    secret_wipe_text(secret);
 }
 
 const struct option *config_secret_of_file(struct config_loader *l, const char *path) {
@@ -102,9 +101,7 @@ struct api_keys *config_read_api_keys(const char *path, const char **exposure, s
         keys = api_keys_parse(str_of(text), why);
     else
         buf_printf(why, "cannot be read: %s", fault);
-    if (text)
-        explicit_bzero(text, strlen(text));
-    mem_free(text);
+    secret_wipe_text(text);
     return keys;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "auth/pem.h"
 #include "server/base/mem.h"
+#include "server/base/secret.h"
 #include "server/config/config_loader.h"
 #include "server/config/config_options.h"
 #include "server/config/config_value.h"
@@ -23,10 +24,16 @@ static void problem(struct config_loader *l, const char *section, const char *na
     buf_fini(&option);
 }
 
-static void replace(char **field, char *text) {
-    explicit_bzero(*field, strlen(*field));
-    mem_free(*field);
-    *field = text;
+/* Takes the text. */
+static void replace(char **field, char *text, bool is_key) {
+    if (!is_key) {
+        mem_free(*field);
+        *field = text;
+        return;
+    }
+    secret_free(*field);
+    *field = secret_copy(str_of(text));
+    secret_wipe_text(text);
 }
 
 static bool load_file(struct config_loader *l, const char *option, bool is_secret, char **field) {
@@ -41,7 +48,7 @@ static bool load_file(struct config_loader *l, const char *option, bool is_secre
     }
     if (is_secret && exposure)
         config_loader_warn(l, config_loader_source(l, option), option, "%s", exposure);
-    replace(field, text);
+    replace(field, text, is_secret);
     return true;
 }
 
@@ -50,7 +57,7 @@ bool config_loader_pem(struct config_loader *l, const char *option, bool is_secr
     if (!**field)
         return true;
     if ((pem = pem_from_text(*field))) {
-        replace(field, pem);
+        replace(field, pem, is_secret);
         return true;
     }
     return load_file(l, option, is_secret, field);

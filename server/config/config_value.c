@@ -8,6 +8,7 @@
 #include "server/config/config_value.h"
 
 #include "server/base/mem.h"
+#include "server/base/secret.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -48,15 +49,20 @@ void config_strings_add(struct config_strings *list, struct str item) {
     list->items[list->count++] = mem_strndup(item.p ? item.p : "", item.n);
 }
 
+static char *copy_text(const char *text, bool is_secret) {
+    return is_secret ? secret_copy(str_of(text)) : mem_strndup(text, strlen(text));
+}
+
 static void free_text(char *text, bool is_secret) {
-    if (text && is_secret)
-        explicit_bzero(text, strlen(text));
-    mem_free(text);
+    if (is_secret)
+        secret_free(text);
+    else
+        mem_free(text);
 }
 
 void config_strings_fini(struct config_strings *list) {
     for (size_t i = 0; i < list->count; i++)
-        free_text(list->items[i], true); /* an address may hold a password */
+        secret_wipe_text(list->items[i]); /* an address may hold a password */
     mem_free(list->items);
     *list = (struct config_strings){0};
 }
@@ -196,7 +202,7 @@ static bool is_good_text(const struct option *o, char *text) {
 }
 
 static bool set_text(void *base, const struct option *o, const char *text) {
-    char *copy = mem_strndup(text, strlen(text));
+    char *copy = copy_text(text, o->flags & OPTION_SECRET);
     if (!is_good_text(o, copy)) {
         free_text(copy, o->flags & OPTION_SECRET);
         return false;

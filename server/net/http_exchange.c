@@ -12,6 +12,7 @@
 #include "server/net/sse.h"
 
 #include <assert.h>
+#include <string.h>
 #include <sys/socket.h>
 
 struct exchange {
@@ -31,6 +32,8 @@ void http_exchange_drop(struct http_conn *c) {
     if (x->call)
         api_abandon(x->call);
     c->exchange = NULL;
+    if (x->head.p)
+        explicit_bzero(x->head.p, x->head.n); /* keys and tokens */
     buf_fini(&x->head);
     buf_fini(&x->body);
     mem_free(x);

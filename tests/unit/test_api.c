@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "server/base/secret.h"
 #include "tests/unit/api_testing.h"
 
 /* The status of the check alone; 0: go on. */
@@ -106,8 +107,8 @@ static int check_key(enum way way, struct str given) {
 }
 
 static void use_key(const char *key) {
-    mem_free(bench.config->http_api_key);
-    bench.config->http_api_key = mem_strndup(key, strlen(key));
+    secret_free(bench.config->http_api_key);
+    bench.config->http_api_key = secret_copy(str_of(key));
     bench.config->http_api_insecure = false;
 }
 
