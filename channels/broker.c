@@ -37,3 +37,11 @@ void control_reply_fini(struct control_reply *r) {
     r->nodes = NULL;
     r->count = 0;
 }
+
+void kept_reply_fini(struct kept_reply *r) {
+    for (size_t i = 0; i < r->count; i++)
+        mem_free(r->items[i].bytes);
+    mem_free(r->items);
+    r->items = NULL;
+    r->count = 0;
+}

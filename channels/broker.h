@@ -107,6 +107,23 @@ struct control_reply {
     size_t count;
 };
 
+/* What the engine keeps for nodes that start later: texts of at most KEPT_BYTES_MAX bytes, each
+ * until a time, at most KEPT_MAX of them. */
+enum { KEPT_BYTES_MAX = 1000, KEPT_MAX = 50000 };
+
+struct kept_item {
+    char *bytes;
+    size_t n;
+    int64_t until_s; /* wall clock */
+};
+
+struct kept_reply {
+    struct reply reply;
+    /* out: kept_reply_fini() frees them */
+    struct kept_item *items;
+    size_t count;
+};
+
 /* Where notes of other nodes go; set when an engine is created. Thread: the engine's. */
 struct control_sink {
     void (*take)(void *arg, struct str bytes); /* borrows; it may be garbage */
@@ -154,6 +171,12 @@ struct broker_ops {
     /* Frees what is over; to be called some times a second. NULL: there is nothing to do. */
     void (*tick)(struct broker *b);
     /* NULL when it can serve, else why not, for /ready (static text). */
+    /* Keeps bytes until a time; the later one when they are kept already. position.offset of the
+     * answer is 1 when there are too many. NULL, with the next: the engine lives only as long as
+     * the process. */
+    void (*keep)(struct broker *b, struct str bytes, int64_t until_s, struct reply *r);
+    /* All that is kept. */
+    void (*kept)(struct broker *b, struct kept_reply *r);
     const char *(*trouble)(struct broker *b);
     /* Fills the numbers of this engine; gives how many. NULL: it has none. */
     size_t (*counters)(const struct broker *b, struct broker_counter out[BROKER_COUNTERS_MAX]);
@@ -175,5 +198,7 @@ void control_reply_fini(struct control_reply *r);
 
 /* Hands a filled reply to its mailbox; NULL is fine. For brokers. */
 void broker_answer(struct reply *r, enum broker_result result);
+
+void kept_reply_fini(struct kept_reply *r);
 
 #endif

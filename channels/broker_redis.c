@@ -7,10 +7,8 @@
  *     control    notes to and from other nodes
  *
  * The broker is up when everything attached is subscribed again and a beat was answered. Before,
- * what needs Redis is refused at once.
- *
- * Every message, also of this node itself, comes to the fanout only from Redis, so all nodes see
- * one order.
+ * what needs Redis is refused at once. Every message, also of this node itself, comes to the fanout
+ * only from Redis, so all nodes see one order.
  *
  * Thread: the operations any, the rest the Redis thread.
  */
@@ -222,6 +220,8 @@ static void run_call(struct broker_redis *b, struct redis_call *c) {
         break;
     case CALL_CONTROL:
     case CALL_NUMBER:
+    case CALL_KEEP:
+    case CALL_KEPT:
         redis_control_send(&b->control, c);
         break;
     }
@@ -374,6 +374,14 @@ static void next_number(struct broker *b, struct reply *r) {
     post(b, CALL_NUMBER, NULL, STR_NONE, r);
 }
 
+static void keep(struct broker *b, struct str bytes, int64_t until_s, struct reply *r) {
+    post(b, CALL_KEEP, redis_control_keep_msg(bytes, until_s), STR_NONE, r);
+}
+
+static void kept(struct broker *b, struct kept_reply *r) {
+    post(b, CALL_KEPT, NULL, STR_NONE, &r->reply);
+}
+
 static size_t counters(const struct broker *broker,
                        struct broker_counter out[BROKER_COUNTERS_MAX]) {
     const struct broker_redis *b = list_entry(broker, struct broker_redis, broker);
@@ -462,6 +470,8 @@ static const struct broker_ops ops = {
     .history_remove = history_remove,
     .control = control,
     .next_number = next_number,
+    .keep = keep,
+    .kept = kept,
     .trouble = trouble,
     .counters = counters,
     .stop = stop,

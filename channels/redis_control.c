@@ -11,6 +11,7 @@
 #include "server/base/mem.h"
 
 #include <hiredis/hiredis.h>
+#include <stdio.h>
 
 enum { NODES_MAX = 10000, NAME_MAX_BYTES = 255 };
 
@@ -111,6 +112,45 @@ static void numbered(void *arg, enum redis_outcome outcome, const redisReply *re
     redis_call_end(c->inbox, call, result);
 }
 
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+static void keep_answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_call *call = arg;
+    struct redis_control *c = call->owner;
+    enum broker_result result = result_of(outcome, reply);
+    if (result == BROKER_OK && reply->type == REDIS_REPLY_INTEGER)
+        call->reply->position.offset = (uint64_t)reply->integer;
+    else if (result == BROKER_OK)
+        result = BROKER_UNKNOWN;
+    redis_call_end(c->inbox, call, result);
+}
+
+static void fill_kept(const struct redis_control *c, struct kept_reply *r,
+                      const redisReply *reply) {
+    r->items = mem_array(reply->elements / 2 + 1, sizeof(*r->items));
+    for (size_t i = 0; i + 1 < reply->elements && r->count < KEPT_MAX; i += 2) {
+        struct str bytes = redis_text(reply->element[i]);
+        uint64_t until_s;
+        if (bytes.n && bytes.n <= KEPT_BYTES_MAX &&
+            str_to_u64(redis_text(reply->element[i + 1]), &until_s) && until_s <= INT64_MAX)
+            r->items[r->count++] =
+                (struct kept_item){mem_strndup(bytes.p, bytes.n), bytes.n, (int64_t)until_s};
+        else
+            redis_count(&c->shared->counters.garbage);
+    }
+}
+
+static void kept_answered(void *arg, enum redis_outcome outcome, const redisReply *reply) {
+    struct redis_call *call = arg;
+    struct redis_control *c = call->owner;
+    enum broker_result result = result_of(outcome, reply);
+    if (result == BROKER_OK && reply->type == REDIS_REPLY_ARRAY)
+        fill_kept(c, list_entry(call->reply, struct kept_reply, reply), reply);
+    else if (result == BROKER_OK)
+        result = BROKER_UNKNOWN;
+    redis_call_end(c->inbox, call, result);
+}
+
 /* --- sending ---------------------------------------------------------------------------------- */
 
 static bool ask(struct redis_control *c, struct redis_call *call) {
@@ -139,9 +179,34 @@ static bool number(struct redis_control *c, struct redis_call *call) {
     return redis_link_send_args(c->link, &args, (struct redis_waiter){numbered, call, 1});
 }
 
+struct msg *redis_control_keep_msg(struct str bytes, int64_t until_s) {
+    char until[24];
+    snprintf(until, sizeof(until), "%lld", (long long)until_s);
+    return msg_create(&(struct msg_parts){.channel = str_of(until), .data = bytes});
+}
+
+static bool keep(struct redis_control *c, struct redis_call *call) {
+    struct redis_args args;
+    char max[12];
+    snprintf(max, sizeof(max), "%d", KEPT_MAX);
+    redis_script_begin(c->shared, SCRIPT_KEEP, &args);
+    redis_args_add(&args, call->msg->parts.data);
+    redis_args_add(&args, call->msg->parts.channel);
+    redis_args_add(&args, str_of(max));
+    return redis_link_send_args(c->link, &args, (struct redis_waiter){keep_answered, call, 1});
+}
+
+static bool read_kept(struct redis_control *c, struct redis_call *call) {
+    struct redis_args args;
+    redis_script_begin(c->shared, SCRIPT_KEPT, &args);
+    return redis_link_send_args(c->link, &args, (struct redis_waiter){kept_answered, call, 1});
+}
+
 void redis_control_send(struct redis_control *c, struct redis_call *call) {
     call->owner = c;
     bool is_sent = call->kind == CALL_NUMBER ? number(c, call)
+                   : call->kind == CALL_KEEP ? keep(c, call)
+                   : call->kind == CALL_KEPT ? read_kept(c, call)
                    : call->reply             ? ask(c, call)
                                              : tell(c, call);
     if (!is_sent)

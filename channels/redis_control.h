@@ -21,9 +21,13 @@ struct redis_control {
     const struct control_sink *sink; /* NULL: nobody listens */
 };
 
-/* A CALL_CONTROL, whose reply is a struct control_reply or NULL, or a CALL_NUMBER; takes it, and
+/* A CALL_CONTROL, whose reply is a struct control_reply or NULL, or a CALL_NUMBER, CALL_KEEP or
+ * CALL_KEPT; takes it, and
  * answers it later. */
 void redis_control_send(struct redis_control *c, struct redis_call *call);
+
+/* The message of a CALL_KEEP. Thread: any. */
+struct msg *redis_control_keep_msg(struct str bytes, int64_t until_s);
 
 /* A message of a subscription: false when it is not of our channels. */
 bool redis_control_take(const struct redis_control *c, struct str name, struct str payload);

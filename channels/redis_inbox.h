@@ -23,6 +23,8 @@ enum redis_call_kind {
     CALL_HISTORY_REMOVE,
     CALL_CONTROL, /* the message's channel is the node, its data the note */
     CALL_NUMBER,
+    CALL_KEEP, /* the channel is the end, the data what is kept */
+    CALL_KEPT,
 };
 
 struct redis_call {

@@ -33,6 +33,23 @@
     "  return r or nil\n"                                                                          \
     "end\n"
 
+/* kept() gives what is kept, and forgets what has ended. */
+#define LUA_KEPT                                                                                   \
+    LUA_START "local key = base .. '" REDIS_KEPT "'\n"                                             \
+              "local function kept()\n"                                                            \
+              "  local now, out = tonumber(redis.call('TIME')[1]), {}\n"                           \
+              "  local all = try('HGETALL', key) or {}\n"                                          \
+              "  for i = 1, #all, 2 do\n"                                                          \
+              "    if (tonumber(all[i + 1]) or 0) > now then\n"                                    \
+              "      out[#out + 1] = all[i]\n"                                                     \
+              "      out[#out + 1] = all[i + 1]\n"                                                 \
+              "    else\n"                                                                         \
+              "      try('HDEL', key, all[i])\n"                                                   \
+              "    end\n"                                                                          \
+              "  end\n"                                                                            \
+              "  return out\n"                                                                     \
+              "end\n"
+
 /* leave() takes out one member of a node and announces it: the stored join envelope with another
  * kind. It does not announce what it could not take out. */
 #define LUA_LEAVE                                                                                  \
@@ -283,6 +300,23 @@ static const char *const texts[SCRIPTS] = {
                   "if now <= last and last < 9007199254740991 then now = last + 1 end\n"
                   "try('SET', key, string.format('%.0f', now))\n"
                   "return now\n",
+
+    /* A hash needs no more of an ACL user than the others do; that it is read whole when it is full
+     * is as good as never. */
+    [SCRIPT_KEEP] = LUA_KEPT "local have = try('HGET', key, ARGV[3])\n"
+                             "if not have and (try('HLEN', key) or 0) >= tonumber(ARGV[5]) then\n"
+                             "  kept()\n"
+                             "  if (try('HLEN', key) or 0) >= tonumber(ARGV[5]) then\n"
+                             "    return fault or 1\n"
+                             "  end\n"
+                             "end\n"
+                             "if not have or tonumber(have) < tonumber(ARGV[4]) then\n"
+                             "  try('HSET', key, ARGV[3], ARGV[4])\n"
+                             "end\n"
+                             "return fault or 0\n",
+
+    [SCRIPT_KEPT] = LUA_KEPT "local out = kept()\n"
+                             "return fault or out\n",
 };
 
 struct str redis_script_text(enum redis_script script) {

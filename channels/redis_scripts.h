@@ -52,6 +52,10 @@ enum redis_script {
     SCRIPT_CONTROL,
     /* -> a number above all before: the time, in microseconds */
     SCRIPT_NUMBER,
+    /* bytes, wall clock, max: keeps them until then -> 0; 1: there are too many */
+    SCRIPT_KEEP,
+    /* -> [bytes, until]* that are kept */
+    SCRIPT_KEPT,
     SCRIPTS,
 };
 

@@ -19,6 +19,7 @@
  *                                  p and q the epoch before and its top, b an epoch that has lost
  *                                  something, v and w version and its epoch, t ms to live
  *     era                 STRING   "<run id of this Redis> <era>", 8 letters
+ *     kept                HASH     bytes -> wall clock until which they are kept
  *     legacy              STRING   a node is there that does not know CRN2; expires in 5 s
  *     once:<bytes of channel>:<channel>:<key>
  *                         STRING   "<epoch> <offset>" of the publication with this idempotency key
@@ -48,6 +49,7 @@
 #define REDIS_ONCE "once:"
 #define REDIS_ERA "era"
 #define REDIS_LEGACY "legacy"
+#define REDIS_KEPT "kept"
 
 enum { REDIS_UID_MAX_BYTES = 64, REDIS_BEAT_MS = 1000 };
 

@@ -151,6 +151,7 @@ static bool start(struct program *p) {
     make_uid(s->node.uid);
     s->fanout = fanout_create(p->mailboxes, c->workers);
     s->users = users_create(p->mailboxes, c->workers);
+    s->revocations = revocations_create();
     s->cluster = cluster_create(s->node.uid, c->node_name, p->mailboxes, c->workers);
     node_calls_register(s->cluster);
     api_nodes_register(s->cluster, &s->node);
@@ -217,6 +218,7 @@ static void stop(struct program *p) {
     cluster_destroy(p->server.cluster);
     fanout_destroy(p->server.fanout);
     users_destroy(p->server.users);
+    revocations_destroy(p->server.revocations);
     listeners_close(&p->listeners);
     api_keyring_destroy(p->keyring);
     if (p->config->pid_file && *p->config->pid_file)

@@ -45,6 +45,8 @@ static const struct api_method methods[] = {
     {{"disconnect", 10}, api_disconnect, API_SCOPE_ALL, false},
     {{"refresh", 7}, api_refresh, API_SCOPE_ALL, false},
     {{"channels", 8}, api_channels, API_SCOPE_READ, true},
+    {{"revoke_token", 12}, api_revoke_token, API_SCOPE_ALL, false},
+    {{"invalidate_user_tokens", 22}, api_invalidate_user_tokens, API_SCOPE_ALL, false},
 };
 enum { METHOD_COUNT = sizeof(methods) / sizeof(methods[0]) };
 

@@ -70,7 +70,7 @@ struct api_method {
 
 api_method_fn api_publish, api_broadcast, api_presence, api_presence_stats, api_history,
     api_history_remove, api_info, api_batch, api_subscribe, api_unsubscribe, api_disconnect,
-    api_refresh, api_channels;
+    api_refresh, api_channels, api_revoke_token, api_invalidate_user_tokens;
 
 /* NULL: there is none. */
 const struct api_method *api_find_method(struct str name);

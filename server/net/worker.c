@@ -378,6 +378,7 @@ static void *run(void *arg) {
 void worker_start(struct worker *w) {
     w->sessions.fanout = w->server->fanout;
     w->sessions.users = w->server->users;
+    w->sessions.revocations = w->server->revocations;
     w->sessions.broker = w->server->broker;
     w->sessions.cluster = w->server->cluster;
     int error = pthread_create(&w->thread, NULL, run, w);

@@ -24,6 +24,7 @@ struct server {
     const struct config *config;
     struct fanout *fanout;
     struct users *users;
+    struct revocations *revocations;
     struct broker *broker;
     struct cluster *cluster;
     struct api_node node;

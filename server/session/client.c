@@ -62,6 +62,7 @@ struct client *client_create(struct sessions *s, const struct protocol *protocol
 void client_destroy(struct client *c) {
     assert(c->state == CLIENT_GONE && list_is_empty(&c->subscriptions) && !c->user);
     mem_free(c->conn_info);
+    mem_free(c->token_id);
     capabilities_destroy(c->capabilities);
     mem_free(c);
 }

@@ -113,11 +113,12 @@ struct client {
     bool is_blocked : 1; /* waits for client_writable() */
     bool owes_pong : 1;
     bool is_paused : 1;
-    bool has_farewell : 1;  /* queued or written: nothing may follow */
-    bool is_admitted : 1;   /* the command that waits was within the limits */
-    bool is_over_bytes : 1; /* the message in hand exceeds the limit on bytes */
-    bool is_finished : 1;   /* the farewell is written */
-    bool is_claiming : 1;   /* its number was asked for */
+    bool has_farewell : 1;    /* queued or written: nothing may follow */
+    bool is_admitted : 1;     /* the command that waits was within the limits */
+    bool is_over_bytes : 1;   /* the message in hand exceeds the limit on bytes */
+    bool is_finished : 1;     /* the farewell is written */
+    bool is_token_bearer : 1; /* it came with a token */
+    bool is_claiming : 1;     /* its number was asked for */
     const struct transport_ops *transport;
     void *conn; /* NULL once the transport is gone */
     /* The rest. */
@@ -126,9 +127,11 @@ struct client {
     struct list subscriptions;
     struct conflated *conflated; /* conflate.h; NULL for who keeps up */
     struct wheel_entry timer;
-    const char *user;    /* NULL: anonymous; user_index.h owns it */
-    char *conn_info;     /* JSON of the token's "info", or NULL */
-    struct buf deferred; /* messages that wait; reading is paused */
+    const char *user;          /* NULL: anonymous; user_index.h owns it */
+    char *conn_info;           /* JSON of the token's "info", or NULL */
+    char *token_id;            /* its "jti", or NULL */
+    int64_t token_issued_at_s; /* its "iat"; 0: none */
+    struct buf deferred;       /* messages that wait; reading is paused */
     uint64_t opened_ms, ping_sent_ms, ping_due_ms;
     uint64_t expires_ms;               /* monotonic; 0: never */
     uint64_t subs_end_ms;              /* no subscription ends before; UINT64_MAX: none ends */

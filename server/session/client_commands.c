@@ -130,6 +130,13 @@ enum token_result client_verify(const struct client *c, struct str token,
         claims->fault = "it names no user";
         result = TOKEN_INVALID;
     }
+    const struct token_identity identity = {claims->user, claims->id, claims->issued_at_s};
+    if (result == TOKEN_OK &&
+        revocations_refuse(c->sessions->revocations, &identity, clock_wall_ms() / 1000)) {
+        claims->fault = "it was revoked";
+        metrics_add(c->sessions->metrics, METRIC_REVOKED, 1);
+        result = TOKEN_INVALID;
+    }
     if (result != TOKEN_OK)
         log_debug("token refused id=%.*s result=%s fault=\"%s\"", CLIENT_ID_BYTES, c->id,
                   result == TOKEN_EXPIRED ? "expired" : "invalid", claims->fault);
@@ -213,6 +220,9 @@ static void take_claims(struct client *c, struct token_claims *claims) {
         mem_free(c->conn_info);
         c->conn_info = copy_text(claims->info);
     }
+    mem_free(c->token_id);
+    c->token_id = copy_text(claims->id);
+    c->token_issued_at_s = claims->issued_at_s;
     capabilities_destroy(c->capabilities);
     c->capabilities = claims->capabilities;
     claims->capabilities = NULL;
@@ -231,6 +241,7 @@ static void connect_with_token(struct client *c, const struct client_connect *q)
     struct token_claims claims = {0};
     switch (client_verify(c, q->token, &c->sessions->connection_tokens, &claims)) {
     case TOKEN_OK:
+        c->is_token_bearer = true;
         become(c, q, &claims);
         break;
     case TOKEN_EXPIRED: /* an error, not a close: the SDK fetches a new token and tries again */

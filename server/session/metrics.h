@@ -45,6 +45,8 @@
       "Commands refused by client.command_rate_limit.")                                            \
     X(METRIC_LIMITED_BYTES, "client_limited_bytes_total", "counter",                               \
       "Commands refused by client.bytes_rate_limit.")                                              \
+    X(METRIC_REVOKED, "client_tokens_revoked_total", "counter",                                    \
+      "Connections closed, and tokens refused, because the back end took the token back.")         \
     X(METRIC_HTTP_REQUESTS, "http_requests_total", "counter", "HTTP requests.")                    \
     X(METRIC_LOOP_TURNS, "worker_loop_turns_total", "counter", "Turns of the event loops.")
 

@@ -7,6 +7,7 @@
 #include "server/base/list.h"
 #include "server/base/mem.h"
 #include "server/session/channel_pages.h"
+#include "server/session/revoking.h"
 #include "server/session/sessions.h"
 #include "server/session/single_connection.h"
 #include "server/session/user_calls.h"
@@ -36,9 +37,15 @@ void node_call_start(struct sessions *s, enum node_op op, struct str body, node_
     cluster_ask(s->cluster, &a->call, (uint8_t)op, body, ms);
 }
 
+static void up(void *reader) {
+    single_connection_up(reader);
+    revoke_up(reader);
+}
+
 void node_calls_register(struct cluster *c) {
     cluster_handle(c, NODE_USER, user_call_run, NULL);
     cluster_handle(c, NODE_CHANNELS, channel_pages_run, NULL);
     cluster_handle(c, NODE_SINGLE, single_connection_run, NULL);
-    cluster_handle_up(c, single_connection_up);
+    cluster_handle(c, NODE_REVOKE, revoke_run, NULL);
+    cluster_handle_up(c, up);
 }

@@ -16,6 +16,7 @@ enum node_op {
     NODE_CHANNELS = 2, /* channel_pages.c -> a list */
     NODE_SINGLE = 3,   /* told: single_connection.c */
     NODE_INFO = 4,     /* nothing -> api_nodes.c */
+    NODE_REVOKE = 5,   /* revoking.c -> nothing */
 };
 
 /* Borrows the call with its answers: call->reply.result says what became of it. */

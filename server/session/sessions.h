@@ -12,6 +12,7 @@
 #ifndef CARILLON_SESSION_SESSIONS_H
 #define CARILLON_SESSION_SESSIONS_H
 
+#include "auth/revocations.h"
 #include "auth/token.h"
 #include "channels/broker.h"
 #include "channels/fanout.h"
@@ -51,6 +52,7 @@ struct sessions {
     struct mailbox *mailbox;
     struct fanout *fanout;
     struct users *users;
+    struct revocations *revocations; /* of all workers; NULL: none */
     struct broker *broker;
     struct cluster *cluster;
     struct metrics *metrics;

@@ -44,6 +44,7 @@ static struct bench {
     struct mailbox *boxes[1];
     struct fanout *fanout;
     struct users *users;
+    struct revocations *revocations;
     struct broker *broker;
     struct cluster *cluster;
     struct sessions sessions;
@@ -189,6 +190,7 @@ static inline void bench_start(struct broker *(*create)(struct fanout *)) {
     bench.boxes[0] = &bench.mailbox;
     bench.fanout = fanout_create(bench.boxes, 1);
     bench.users = users_create(bench.boxes, 1);
+    bench.revocations = revocations_create();
     bench.broker = create(bench.fanout);
     bench.cluster = cluster_create("bench-node", "bench", bench.boxes, 1);
     node_calls_register(bench.cluster);
@@ -198,6 +200,7 @@ static inline void bench_start(struct broker *(*create)(struct fanout *)) {
         .mailbox = &bench.mailbox,
         .fanout = bench.fanout,
         .users = bench.users,
+        .revocations = bench.revocations,
         .broker = bench.broker,
         .cluster = bench.cluster,
         .metrics = &bench.metrics,
@@ -275,6 +278,7 @@ static inline void bench_stop(void) {
     cluster_destroy(bench.cluster);
     fanout_destroy(bench.fanout);
     users_destroy(bench.users);
+    revocations_destroy(bench.revocations);
     mailbox_fini(&bench.mailbox);
     config_destroy(bench.config);
 }
