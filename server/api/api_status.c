@@ -87,7 +87,7 @@ static void add_key(void *arg, const char *name, uint64_t allowed_count, uint64_
                (unsigned long long)denied_count);
 }
 
-static void add_keys(struct buf *b, const struct api_node *node) {
+static void add_api_keys(struct buf *b, const struct api_node *node) {
     if (!node->keyring)
         return;
     add_head(b, "api_key_calls_total", "counter",
@@ -156,7 +156,7 @@ struct api_call *api_metrics(const struct api_context *x) {
     add_closes(&r->body, x->node);
     add_errors(&r->body, x->node);
     add_workers(&r->body, x->node);
-    add_keys(&r->body, x->node);
+    add_api_keys(&r->body, x->node);
     add_engine(&r->body, x->node);
     add_cluster(&r->body, x->node);
     add_keys(&r->body, x->node->config);

@@ -98,16 +98,15 @@ static void load_set(const struct section *s, const char *text) {
 }
 
 static void load_set_file(const struct section *s) {
-    const char *why = NULL;
-    bool is_public = false;
+    const char *why = NULL, *exposure = NULL;
     struct buf what = {0};
-    char *text = config_read_file(s->keys->jwks_file, JWKS_MAX_BYTES, &is_public, &why);
+    char *text = config_read_file(s->keys->jwks_file, JWKS_MAX_BYTES, &exposure, &why);
     if (text) {
         load_set(s, text);
-        if (is_public && strstr(text, "\"oct\""))
-            warn(s, "jwks_file",
-                 "holds secrets, and everybody on this machine can read it; chmod "
-                 "640 it");
+        if (exposure && strstr(text, "\"oct\"")) {
+            buf_printf(&what, "holds secrets, and %s", exposure);
+            warn(s, "jwks_file", config_z(&what));
+        }
         explicit_bzero(text, strlen(text));
     } else {
         buf_printf(&what, "cannot be read: %s", why);
