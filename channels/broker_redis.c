@@ -385,16 +385,7 @@ static void kept(struct broker *b, struct kept_reply *r) {
 static size_t counters(const struct broker *broker,
                        struct broker_counter out[BROKER_COUNTERS_MAX]) {
     const struct broker_redis *b = list_entry(broker, struct broker_redis, broker);
-    const struct broker_redis_counters *n = &b->shared.counters;
-#define COUNTER(field, metric, text) {metric, text, n->field, false},
-#define GAUGE(field, metric, text) {metric, text, n->field, true},
-    const struct broker_counter rows[] = {BROKER_REDIS_COUNTERS(COUNTER)
-                                              BROKER_REDIS_GAUGES(GAUGE)};
-#undef COUNTER
-#undef GAUGE
-    _Static_assert(sizeof(rows) / sizeof(*rows) <= BROKER_COUNTERS_MAX, "they fit");
-    memcpy(out, rows, sizeof(rows));
-    return sizeof(rows) / sizeof(*rows);
+    return redis_counters_list(&b->shared.counters, out);
 }
 
 static void stop(struct broker *broker) {

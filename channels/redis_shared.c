@@ -65,6 +65,19 @@ void redis_count(_Atomic uint64_t *counter) {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+size_t redis_counters_list(const struct broker_redis_counters *n,
+                           struct broker_counter out[BROKER_COUNTERS_MAX]) {
+#define COUNTER(field, metric, text) {metric, text, n->field, false},
+#define GAUGE(field, metric, text) {metric, text, n->field, true},
+    const struct broker_counter rows[] = {BROKER_REDIS_COUNTERS(COUNTER)
+                                              BROKER_REDIS_GAUGES(GAUGE)};
+#undef COUNTER
+#undef GAUGE
+    _Static_assert(sizeof(rows) / sizeof(*rows) <= BROKER_COUNTERS_MAX, "they fit");
+    memcpy(out, rows, sizeof(rows));
+    return sizeof(rows) / sizeof(*rows);
+}
+
 struct str redis_text(const redisReply *reply) {
     bool is_text = reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
     return is_text ? (struct str){reply->str, reply->len} : STR_NONE;

@@ -81,6 +81,10 @@ bool redis_name_rest(const struct redis_shared *s, struct str name, const char *
 
 void redis_count(_Atomic uint64_t *counter);
 
+/* All of them as the metrics take them; gives how many. Thread: any. */
+size_t redis_counters_list(const struct broker_redis_counters *n,
+                           struct broker_counter out[BROKER_COUNTERS_MAX]);
+
 /* --- replies ---------------------------------------------------------------------------------- */
 
 /* The text of a string or status reply, else STR_NONE. */
