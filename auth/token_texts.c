@@ -152,7 +152,9 @@ const char *token_read_subs(struct token_claims *c, struct json_value v) {
     size_t count = count_items(v);
     if (count > TOKEN_CHANNELS_MAX)
         return "subs has more than 1024 names";
-    c->subs = count ? mem_array(count, sizeof(*c->subs)) : NULL;
+    if (count == 0)
+        return NULL;
+    c->subs = mem_array(count, sizeof(*c->subs));
     for (size_t at = 0; !fault && json_each(v, &at, &key, &item);)
         fault = read_sub(c, key, item, &c->subs[c->sub_count++]);
     return fault;
