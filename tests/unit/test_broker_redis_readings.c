@@ -9,35 +9,13 @@
 #include "channels/redis_scripts.h"
 #include "tests/unit/redis_testing.h"
 
-#include "tests/unit/history_calls.h"
+#include "tests/unit/redis_history_calls.h"
 
 #include <semaphore.h>
 
-#define STREAM TEST_BASE "stream:"
-#define META TEST_BASE "meta:"
-#define KEEP ((struct publish_options){.keep = {5000, 60000, 60000}})
-#define COUNT_OF(node, field) ((uint64_t)counters_of(node)->field)
-
-static void publish_n(uint32_t node, const char *channel, int first, int last) {
-    char data[12];
-    for (int n = first; n <= last; n++) {
-        snprintf(data, sizeof(data), "%d", n);
-        assert_int_equal(publish_with(node, channel, data, &KEEP).offset, n);
-    }
-}
-
-/* The next offset is there, but nobody hears of it. */
-static void publish_unheard(const char *channel, const char *data) {
-    static const char script[] =
-        "local top = redis.call('HINCRBY', KEYS[1], 's', 1)\n"
-        "local epoch = redis.call('HGET', KEYS[1], 'e')\n"
-        "redis.call('XADD', KEYS[2], top .. '-0', 'm', 'CRN2' .. struct.pack('<I4I8', 36, top) ..\n"
-        "    epoch .. struct.pack('<I4I4I4', 0, 60, 1000) .. ARGV[1])\n";
-    struct buf envelope = {0};
-    redis_envelope_add(&envelope, &(struct msg_parts){.data = str_of(data)});
-    redis_server_do(&server, "EVAL %s 2 %s%s %s%s %b", script, META, channel, STREAM, channel,
-                    envelope.p, envelope.n);
-    buf_fini(&envelope);
+static void publish_run(uint32_t node, const char *channel, int first, int last) {
+    for (int n = first; n <= last; n++)
+        publish_n(node, channel, n);
 }
 
 /* --- moments ---------------------------------------------------------------------------------- */
@@ -88,7 +66,7 @@ static void a_reading_is_not_enough_for_who_knows_more_and_came_later(void **sta
     struct broker *b = test_nodes[1].broker;
     static struct hold hold;
     (void)state;
-    publish_n(0, "a", 1, 9);
+    publish_run(0, "a", 1, 9);
     struct position since = read_top(0, "a");
     struct history_reply first = {
         .reply = reply_to(1, 1), .limit = 10, .has_since = true, .since = since, .may_lag = true};
@@ -102,7 +80,7 @@ static void a_reading_is_not_enough_for_who_knows_more_and_came_later(void **sta
     b->ops->history(b, STR("held"), &other); /* calls are taken before Redis' answer */
     redis_server_signal(&server, SIGCONT);
     redis_server_do(&server, "PING"); /* the first one has its answer */
-    publish_n(0, "a", 10, 10);
+    publish_run(0, "a", 10, 10);
     later.since = read_top(0, "a");
     assert_int_equal(later.since.offset, 10);
     b->ops->history(b, STR("a"), &later);
@@ -130,14 +108,14 @@ static void the_top_of_a_channel_is_not_told_before_what_is_below(void **state) 
         struct reply r = reply_to(1, 1);
         b->ops->attach(b, str_of(name), &r);
         expect_result(1, 1, &r, BROKER_OK);
-        publish_n(0, name, 1, 1);
+        publish_run(0, name, 1, 1);
         msg_unref(next_msg(1, 1));
         publish_unheard(name, "2");
     }
     hold_begin(&hold, 1);
     for (int i = 0; i < CHANNELS; i++) {
         snprintf(name, sizeof(name), "%d", i);
-        publish_n(0, name, 3, 3);
+        publish_run(0, name, 3, 3);
     }
     redis_server_do(&server, "PING"); /* everybody has the last one, too */
     redis_server_signal(&server, SIGSTOP);
@@ -181,14 +159,14 @@ static void the_top_of_a_reverse_reading_is_where_it_began(void **state) {
     struct broker *b = test_nodes[1].broker;
     static struct hold hold;
     (void)state;
-    publish_n(0, "a", 1, 1200);
+    publish_run(0, "a", 1, 1200);
     struct history_reply h = {.reply = reply_to(1, 1), .limit = 1100, .is_reverse = true};
     redis_server_signal(&server, SIGSTOP);
     b->ops->history(b, STR("a"), &h);
     hold_begin(&hold, 1);
     redis_server_signal(&server, SIGCONT);
     redis_server_do(&server, "PING");
-    publish_n(0, "a", 1201, 1201);
+    publish_run(0, "a", 1201, 1201);
     hold_end(&hold);
     expect_result(1, 1, &h.reply, BROKER_OK);
     assert_int_equal(h.count, 1100);
@@ -202,7 +180,7 @@ static void a_reading_whose_rest_was_removed_meanwhile_says_so(void **state) {
     struct broker *b = test_nodes[1].broker;
     static struct hold hold;
     (void)state;
-    publish_n(0, "a", 1, 1200);
+    publish_run(0, "a", 1, 1200);
     struct history_reply h = {.reply = reply_to(1, 1), .limit = UINT32_MAX};
     redis_server_signal(&server, SIGSTOP);
     b->ops->history(b, STR("a"), &h);
@@ -219,7 +197,7 @@ static void a_reading_whose_rest_was_removed_meanwhile_says_so(void **state) {
 
 static void much_that_is_not_ours_does_not_keep_a_reading_for_ever(void **state) {
     (void)state;
-    publish_n(0, "a", 1, 1);
+    publish_run(0, "a", 1, 1);
     redis_server_do(&server, "EVAL %s 1 %s",
                     "for i = 1, 1500 do redis.call('XADD', KEYS[1], '1-' .. i, 'm', 'x') end",
                     STREAM "a");
@@ -237,7 +215,7 @@ static int start_2_quick(void **state) {
 static void while_redis_refuses_to_write_histories_are_read(void **state) {
     (void)state;
     listen_on(1, 0, "a");
-    publish_n(0, "a", 1, 1);
+    publish_run(0, "a", 1, 1);
     expect_msg(1, 0, MSG_PUBLICATION, "1");
     publish_unheard("a", "2");
     redis_server_do(&server, "CONFIG SET min-replicas-to-write 1");
@@ -250,7 +228,7 @@ static void a_foreign_key_does_not_keep_other_channels_from_being_compared(void 
     (void)state;
     listen_on(1, 0, "a");
     listen_on(1, 0, "b");
-    publish_n(0, "a", 1, 1);
+    publish_run(0, "a", 1, 1);
     read_top(1, "b");
     redis_server_do(&server, "SET %s foreign", META "b");
     expect_msg(1, 0, MSG_PUBLICATION, "1");
@@ -269,13 +247,13 @@ static void a_message_that_the_history_does_not_know_holds_up_nobody(void **stat
     struct buf envelope = {0};
     (void)state;
     listen_on(1, 0, "a");
-    publish_n(0, "a", 1, 1);
+    publish_run(0, "a", 1, 1);
     expect_msg(1, 0, MSG_PUBLICATION, "1");
     redis_envelope_add(&envelope, &(struct msg_parts){.data = STR("\"forged\"")});
     redis_server_do(&server, "EVAL %s 2 %s %s %b", script, TEST_BASE "ch:a", META "a", envelope.p,
                     envelope.n);
     buf_fini(&envelope);
-    publish_n(0, "a", 2, 3);
+    publish_run(0, "a", 2, 3);
     expect_msg(1, 0, MSG_PUBLICATION, "2");
     expect_msg(1, 0, MSG_PUBLICATION, "3");
     WAIT_UNTIL(COUNT_OF(1, garbage) == 1);
@@ -293,7 +271,7 @@ static void who_waits_for_a_turn_is_answered_in_time(void **state) {
     struct broker *b = test_nodes[0].broker;
     uint64_t worst = 0;
     (void)state;
-    publish_n(0, "a", 1, 1);
+    publish_run(0, "a", 1, 1);
     redis_server_signal(&server, SIGSTOP);
     uint64_t start_ms = clock_now_ms();
     for (int i = 0; i < COUNT; i++) {
