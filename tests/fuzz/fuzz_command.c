@@ -125,10 +125,10 @@ static void set_options(uint8_t options) {
 }
 
 static struct wire *open_with_token(void) {
-    static const struct str channels[] = {{"a", 1}, {"b", 1}};
+    struct client_gift gifts[] = {{.channel = STR("a")}, {.channel = STR("b")}};
     struct wire *w = wire_open(&protocol_centrifugo_ws);
-    client_join_all(w->client, &(struct client_join_all){
-                                   .command_id = 1, .channels = channels, .channel_count = 2});
+    client_join_all(w->client,
+                    &(struct client_join_all){.command_id = 1, .gifts = gifts, .gift_count = 2});
     return w;
 }
 
