@@ -246,7 +246,7 @@ describe('ACL', { concurrency: true }, () => {
     await addUser(redis);
     await redis.client.config('SET', 'requirepass', 'another');
     const nodes = await twoNodes(redis, { user: USER, password: PASSWORD });
-    const user = redis.client.duplicate({ username: USER, password: PASSWORD });
+    const user = redis.client.duplicate({ username: USER, password: PASSWORD, disableClientInfo: true });
     await user.eval("return redis.call('TIME')", 0); /* what a single connection per user needs, too */
     user.disconnect();
     const log = await redis.client.call('ACL', 'LOG');
