@@ -38,7 +38,7 @@ static bool is_absent(struct json_value v) {
     return v.kind == JSON_KIND_MISSING || v.kind == JSON_KIND_NULL;
 }
 
-bool capabilities_read_allow(struct json_value list, unsigned *permissions) {
+unsigned capability_named(struct str name) {
     static const struct {
         struct str name;
         unsigned bit;
@@ -46,17 +46,21 @@ bool capabilities_read_allow(struct json_value list, unsigned *permissions) {
                  {{"pub", 3}, PERMIT_PUBLISH},
                  {{"prs", 3}, PERMIT_PRESENCE},
                  {{"hst", 3}, PERMIT_HISTORY}};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (str_equal(name, known[i].name))
+            return known[i].bit;
+    return 0;
+}
+
+bool capabilities_read_allow(struct json_value list, unsigned *permissions) {
     struct json_value word;
     struct buf scratch = {0};
     bool is_good = is_absent(list) || list.kind == JSON_KIND_ARRAY;
     *permissions = 0;
     for (size_t at = 0;
          is_good && list.kind == JSON_KIND_ARRAY && json_each(list, &at, NULL, &word);) {
-        unsigned bit = 0;
         struct str name = word.kind == JSON_KIND_STRING ? json_decode(word, &scratch) : STR_NONE;
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-            if (str_equal(name, known[i].name))
-                bit = known[i].bit;
+        unsigned bit = capability_named(name);
         is_good = bit != 0;
         *permissions |= bit;
     }

@@ -31,6 +31,9 @@ void capabilities_destroy(struct capabilities *c);
 /* Bits of enum permission; c may be NULL. */
 unsigned capabilities_in(const struct capabilities *c, struct str channel);
 
+/* The bit of "sub", "pub", "prs" or "hst"; 0: it is none of these. */
+unsigned capability_named(struct str name);
+
 /* The value of "allow": a list of "sub", "pub", "prs" and "hst". False when it is none; null and a
  * missing one are an empty list. */
 bool capabilities_read_allow(struct json_value list, unsigned *permissions);

@@ -4,6 +4,7 @@
  */
 #include "auth/scopes.h"
 
+#include "auth/capabilities.h"
 #include "server/base/glob.h"
 #include "server/base/mem.h"
 #include "server/base/permissions.h"
@@ -33,20 +34,10 @@ static bool is_scope(struct str s) {
 }
 
 static bool read_permissions(struct str list, unsigned *out) {
-    static const struct {
-        struct str name;
-        unsigned bit;
-    } known[] = {{{"sub", 3}, PERMIT_SUBSCRIBE},
-                 {{"pub", 3}, PERMIT_PUBLISH},
-                 {{"prs", 3}, PERMIT_PRESENCE},
-                 {{"hst", 3}, PERMIT_HISTORY}};
     struct str word;
     *out = 0;
     while (str_cut(&list, '+', &word)) {
-        unsigned bit = 0;
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-            if (str_equal(word, known[i].name))
-                bit = known[i].bit;
+        unsigned bit = capability_named(word);
         if (!bit)
             return false;
         *out |= bit;
