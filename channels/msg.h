@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 
 enum msg_kind {
     MSG_PUBLICATION,
@@ -48,6 +49,10 @@ struct position {
 /* The epoch as a client or a back end names it. An empty text is none; one that cannot be an epoch
  * gives one that no channel has. */
 void position_set_epoch(struct position *p, struct str epoch);
+
+static inline bool position_is_same_epoch(const struct position *a, const struct position *b) {
+    return memcmp(a->epoch, b->epoch, EPOCH_BYTES) == 0;
+}
 
 struct msg {
     atomic_uint refs;

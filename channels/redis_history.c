@@ -81,14 +81,10 @@ void redis_history_init(struct redis_history *h, struct redis_shared *shared,
 
 /* --- positions -------------------------------------------------------------------------------- */
 
-static bool is_same_epoch(const struct position *a, const struct position *b) {
-    return memcmp(a->epoch, b->epoch, EPOCH_BYTES) == 0;
-}
-
 bool redis_position_is_in(const struct position *p, const struct position *top,
                           const struct position *previous) {
-    return !p->epoch[0] || is_same_epoch(p, top) ||
-           (is_same_epoch(p, previous) && p->offset <= previous->offset);
+    return !p->epoch[0] || position_is_same_epoch(p, top) ||
+           (position_is_same_epoch(p, previous) && p->offset <= previous->offset);
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
@@ -193,7 +189,8 @@ static void take_answer(struct redis_reading *r, enum redis_outcome outcome,
         end(r, outcome, reply);
         return;
     }
-    if (r->count && !is_same_epoch(&before, &r->top)) { /* it began again between two calls */
+    if (r->count &&
+        !position_is_same_epoch(&before, &r->top)) { /* it began again between two calls */
         r->top = before;
         r->is_cut = true;
         end(r, outcome, NULL);

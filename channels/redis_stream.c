@@ -11,10 +11,6 @@
 
 enum { HELD_MAX_COUNT = 4096, HELD_MAX_BYTES = 1 << 20, ALL_HELD_MAX_BYTES = 32 << 20 };
 
-bool redis_stream_is_same_epoch(const struct position *a, const struct position *b) {
-    return memcmp(a->epoch, b->epoch, EPOCH_BYTES) == 0;
-}
-
 void redis_stream_begin(struct redis_stream *t, const struct position *at) {
     t->is_known = true;
     t->last = *at;
@@ -47,7 +43,7 @@ static void change_epoch(struct redis_stream *t, struct redis_stream_context *x)
 
 void redis_stream_jump(struct redis_stream *t, struct redis_stream_context *x,
                        const struct position *top) {
-    if (redis_stream_is_same_epoch(&t->last, top))
+    if (position_is_same_epoch(&t->last, top))
         redis_count(&x->shared->counters.lost);
     else
         change_epoch(t, x);
@@ -65,7 +61,7 @@ void redis_stream_jump(struct redis_stream *t, struct redis_stream_context *x,
 enum arrival { NEXT, TOO_FAR, EARLIER, REPEATED, OTHER_EPOCH };
 
 static enum arrival judge(const struct redis_stream *t, const struct position *p) {
-    if (!redis_stream_is_same_epoch(p, &t->last))
+    if (!position_is_same_epoch(p, &t->last))
         return OTHER_EPOCH; /* also an older one: better told twice than not at all */
     if (p->offset == t->last.offset + 1)
         return NEXT;
@@ -171,7 +167,7 @@ void redis_stream_drop_forged(struct redis_stream *t, struct redis_stream_contex
     uint32_t kept = 0;
     for (uint32_t i = 0; i < t->held_count; i++) {
         struct msg *m = t->held[i];
-        if (i >= count || !redis_stream_is_same_epoch(&m->position, top) ||
+        if (i >= count || !position_is_same_epoch(&m->position, top) ||
             m->position.offset <= top->offset) {
             t->held[kept++] = m;
             continue;

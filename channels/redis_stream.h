@@ -82,6 +82,4 @@ void redis_stream_jump(struct redis_stream *t, struct redis_stream_context *x,
 /* Begins to follow the channel here. */
 void redis_stream_begin(struct redis_stream *t, const struct position *at);
 
-bool redis_stream_is_same_epoch(const struct position *a, const struct position *b);
-
 #endif

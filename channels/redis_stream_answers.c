@@ -45,8 +45,8 @@ bool stream_read_start(struct stream_read *read) {
 
 bool stream_read_is_outdated(const struct stream_read *read) {
     const struct redis_stream *t = read->stream;
-    return t->is_known && !redis_stream_is_same_epoch(&t->last, &read->asked) &&
-           !redis_stream_is_same_epoch(&t->last, &read->reading.top);
+    return t->is_known && !position_is_same_epoch(&t->last, &read->asked) &&
+           !position_is_same_epoch(&t->last, &read->reading.top);
 }
 
 struct history_reply *redis_stream_question(const struct redis_call *c) {
@@ -168,7 +168,7 @@ static void join(struct joined *j, const struct redis_stream *t, const struct re
         j->items[j->count++] = r->items[r->is_reverse ? r->count - 1 - i : i];
     j->top = r->top;
     j->is_joined = true;
-    if (!redis_stream_is_same_epoch(&t->last, &r->top) || t->last.offset <= r->top.offset)
+    if (!position_is_same_epoch(&t->last, &r->top) || t->last.offset <= r->top.offset)
         return;
     j->is_joined =
         t->tail.count && t->tail.items[t->tail.first]->position.offset <= r->top.offset + 1;
@@ -185,7 +185,7 @@ static void join(struct joined *j, const struct redis_stream *t, const struct re
 static void keep_as_tail(struct redis_stream *t, const struct joined *j, uint64_t ttl_ms) {
     struct redis_tail tail = {0};
     const struct msg *first = t->tail.count ? t->tail.items[t->tail.first] : NULL;
-    if (!j->is_joined || !redis_stream_is_same_epoch(&t->last, &j->top) || j->count == 0 ||
+    if (!j->is_joined || !position_is_same_epoch(&t->last, &j->top) || j->count == 0 ||
         (first && first->position.offset <= j->items[0]->position.offset))
         return;
     for (uint32_t i = 0; i < j->count && j->items[i]->position.offset <= t->last.offset; i++)
@@ -211,8 +211,7 @@ static void answer_from_reading(struct redis_stream *t, const struct stream_read
         t->previous = r->previous;
     }
     if (is_cut) {
-        bool is_ahead =
-            redis_stream_is_same_epoch(&t->last, &r->top) && t->last.offset > r->top.offset;
+        bool is_ahead = position_is_same_epoch(&t->last, &r->top) && t->last.offset > r->top.offset;
         const struct redis_view view = {.top = is_ahead ? t->last : r->top,
                                         .previous = r->previous,
                                         .items = r->items,

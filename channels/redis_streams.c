@@ -114,7 +114,7 @@ static void give_up(struct redis_stream *t) {
 /* What was read goes to the subscribers. False: there is more to be read. */
 static bool refill(struct redis_stream *t, const struct redis_reading *r, uint64_t asked_offset) {
     struct redis_stream_context *x = &t->owner->context;
-    if (!redis_stream_is_same_epoch(&r->top, &t->last) || r->top.offset < asked_offset) {
+    if (!position_is_same_epoch(&r->top, &t->last) || r->top.offset < asked_offset) {
         redis_stream_jump(t, x, &r->top);
         t->previous = r->previous;
         return true;
@@ -343,7 +343,7 @@ void redis_streams_removed(struct redis_stream **slot) {
 
 void redis_streams_broken(struct redis_stream **slot, const struct position *top) {
     struct redis_stream *t = *slot;
-    if (!t || !t->is_known || redis_stream_is_same_epoch(&t->last, top))
+    if (!t || !t->is_known || position_is_same_epoch(&t->last, top))
         return;
     size_t bytes_before = t->tail.bytes;
     redis_stream_jump(t, &t->owner->context, top);

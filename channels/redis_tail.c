@@ -29,7 +29,7 @@ void redis_tail_clear(struct redis_tail *t) {
 static bool follows(const struct redis_tail *t, const struct msg *m) {
     const struct msg *last = redis_tail_last(t);
     return last && m->position.offset == last->position.offset + 1 &&
-           memcmp(m->position.epoch, last->position.epoch, EPOCH_BYTES) == 0;
+           position_is_same_epoch(&m->position, &last->position);
 }
 
 /* Room for one more: the items move to the front, or to more room. */

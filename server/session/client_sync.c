@@ -18,10 +18,6 @@
 
 enum { ATTEMPTS_MAX = 3 };
 
-static bool is_same_epoch(const struct position *a, const struct position *b) {
-    return memcmp(a->epoch, b->epoch, EPOCH_BYTES) == 0;
-}
-
 static bool has_epoch(const struct position *p) {
     return p->epoch[0] != '\0';
 }
@@ -126,7 +122,7 @@ static bool join_held(struct sync *y, struct position *last, bool is_joined) {
         struct msg *m = y->held[i];
         if (!is_numbered(m))
             continue;
-        if (!is_same_epoch(&m->position, last))
+        if (!position_is_same_epoch(&m->position, last))
             return false;
         if (m->position.offset <= last->offset)
             continue;
@@ -170,15 +166,15 @@ static bool settle_cache(struct subscription *sub, struct history_reply *h) {
     struct sync *y = sub->sync;
     struct sync_result *r = &y->result;
     struct position last = h->top;
-    bool has_it =
-        y->wants_recovery && y->since.offset == h->top.offset && is_same_epoch(&y->since, &h->top);
+    bool has_it = y->wants_recovery && y->since.offset == h->top.offset &&
+                  position_is_same_epoch(&y->since, &h->top);
     r->is_recovered = h->count == 1 && h->items[0]->position.offset == h->top.offset;
     if (r->is_recovered && !has_it)
         take_items(r, h);
     for (uint32_t i = 0; i < y->held_count; i++) {
         struct msg *m = y->held[i];
         if (!is_numbered(m) ||
-            (is_same_epoch(&m->position, &last) && m->position.offset <= last.offset))
+            (position_is_same_epoch(&m->position, &last) && m->position.offset <= last.offset))
             continue;
         last = m->position;
         release_items(r);
@@ -299,7 +295,7 @@ enum sync_verdict sync_advance(struct subscription *sub, const struct msg *m) {
     struct position *p = &sub->position;
     if (!is_numbered(m))
         return SYNC_DELIVER;
-    if (has_epoch(p) && !is_same_epoch(p, &m->position))
+    if (has_epoch(p) && !position_is_same_epoch(p, &m->position))
         return SYNC_INSUFFICIENT;
     if (m->position.offset <= p->offset)
         return SYNC_DROP;
@@ -314,7 +310,7 @@ void sync_jump(struct hub_channel *hc, const struct position *top) {
     for (uint32_t i = hc->sub_count; i-- > 0;) {
         struct subscription *sub = list_entry(hc->subs[i], struct subscription, hub);
         if (sub->state == SUBSCRIPTION_LIVE && sub->is_positioned &&
-            (sub->position.offset != top->offset || !is_same_epoch(&sub->position, top)))
+            (sub->position.offset != top->offset || !position_is_same_epoch(&sub->position, top)))
             subscription_insufficient(sub);
     }
 }
