@@ -28,16 +28,20 @@ const slow = Number(process.env.CARILLON_TEST_SLOW ?? 1);
 /* A time in milliseconds that is only a limit: stretched when the server is known to be slow. */
 export const deadline = (ms) => ms * slow;
 
-/* Rejects with `what` when the promise is not settled in time. `what` may be a function. */
+/* Rejects with `what` when the promise is not settled in time. `what` may be a function. The time is counted
+ * in slices, so that a machine that stood still costs one of them and not the test. */
 export function within(ms, promise, what) {
-  let timer;
+  const SLICES = 10;
+  let timer, passed = 0;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => {
+    timer = setInterval(() => {
+      if (++passed < SLICES)
+        return;
       const text = typeof what === 'function' ? what() : what;
       reject(new Error(`not within ${deadline(ms)} ms: ${text}`));
-    }, deadline(ms));
+    }, deadline(ms) / SLICES);
   });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  return Promise.race([promise, late]).finally(() => clearInterval(timer));
 }
 
 /* Asks until the check, which may be asynchronous, holds; gives how many milliseconds that took. */
@@ -127,6 +131,23 @@ const SANITIZER = /ERROR: (Address|Leak|Memory)Sanitizer|WARNING: ThreadSanitize
 
 function isErrorLine(line) {
   return /^\S+ ERROR\b/.test(line) || /^\{.*"level":"error"/.test(line);
+}
+
+/* What each thread of a process is doing: its name, state and the system call it is in. */
+function threadsOf(pid) {
+  const read = (file) => {
+    try {
+      return fs.readFileSync(file, 'utf8').trim();
+    } catch {
+      return '?';
+    }
+  };
+  const folder = `/proc/${pid}/task`;
+  const one = (id) => {
+    const [, name, state] = /\((.*)\) (\S)/.exec(read(`${folder}/${id}/stat`)) ?? [];
+    return `${id} ${name} ${state} ${read(`${folder}/${id}/syscall`).split(' ')[0]} ${read(`${folder}/${id}/wchan`)}`;
+  };
+  return fs.existsSync(folder) ? `its threads: ${fs.readdirSync(folder).map(one).join(', ')}` : 'it is gone';
 }
 
 class Server {
@@ -220,7 +241,7 @@ class Server {
   /* Waits for the end of a server that was told to stop, and judges it as stop() does. */
   async finish({ limitMs = 15000 } = {}) {
     try {
-      await within(limitMs, this.#end, () => `the server to stop; ${this.#tail()}`);
+      await within(limitMs, this.#end, () => `the server to stop; ${threadsOf(this.pid)}; ${this.#tail()}`);
     } finally {
       this.#child.kill('SIGKILL');
     }
