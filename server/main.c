@@ -28,7 +28,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { DRAIN_POLL_MS = 20, SPARE_DESCRIPTORS = 32, DESCRIPTORS_PER_WORKER = 16 };
+enum { DRAIN_POLL_MS = 20, DRAIN_REPORT_MS = 5000 };
+enum { SPARE_DESCRIPTORS = 32, DESCRIPTORS_PER_WORKER = 16 };
 /* libwebsockets takes 16 bytes per possible descriptor and worker, so "unlimited" must not be
  * believed. */
 enum { DESCRIPTORS_MAX = 262144 };
@@ -180,10 +181,19 @@ static bool all_drained(const struct program *p) {
     return true;
 }
 
+static void report_drain(const struct program *p, const char *what, uint64_t start_ms) {
+    size_t clients = 0, requests = 0;
+    for (uint32_t i = 0; i < p->config->workers; i++)
+        worker_add_remaining(p->workers[i], &clients, &requests);
+    log_info("%s clients=%zu http_connections=%zu after_ms=%llu", what, clients, requests,
+             (unsigned long long)(clock_now_ms() - start_ms));
+}
+
 /* Until all clients are gone, the time is over, or another signal comes. */
 static void drain(struct program *p, const sigset_t *signals) {
     const struct timespec poll = {.tv_nsec = DRAIN_POLL_MS * 1000000L};
-    uint64_t end_ms = clock_now_ms() + p->config->shutdown_timeout_ms;
+    uint64_t start_ms = clock_now_ms(), end_ms = start_ms + p->config->shutdown_timeout_ms;
+    uint64_t report_ms = start_ms + DRAIN_REPORT_MS;
     log_info("draining timeout_ms=%u", p->config->shutdown_timeout_ms);
     p->server.node.is_draining = true;
     for (uint32_t i = 0; i < p->config->workers; i++)
@@ -191,8 +201,13 @@ static void drain(struct program *p, const sigset_t *signals) {
     while (!all_drained(p) && clock_now_ms() < end_ms) {
         int number = sigtimedwait(signals, NULL, &poll);
         if (number > 0 && number != SIGHUP)
-            return;
+            break;
+        if (clock_now_ms() >= report_ms) {
+            report_drain(p, "still draining", start_ms);
+            report_ms += DRAIN_REPORT_MS;
+        }
     }
+    report_drain(p, all_drained(p) ? "drained" : "draining is over", start_ms);
 }
 
 static bool settle(struct program *p) {

@@ -294,6 +294,8 @@ void http_drain(struct http *h) {
         c->must_close = true;
         if (c->state == HTTP_READING_HEAD)
             http_conn_drop(c);
+        else if (c->state == HTTP_READING_BODY)
+            http_conn_set_deadline(c, HTTP_LINGER_MS);
     }
 }
 

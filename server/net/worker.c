@@ -57,7 +57,8 @@ struct worker {
     uint64_t tick_due_us;
     uint64_t input_since_us; /* first input of this turn; 0: none */
     size_t drain_slice;
-    _Atomic int request; /* of enum worker_request + 1; 0: none */
+    _Atomic int request;                        /* of enum worker_request + 1; 0: none */
+    _Atomic size_t clients_left, requests_left; /* while draining */
     _Atomic bool is_drained;
 };
 
@@ -123,6 +124,8 @@ static void on_prepare(uv_prepare_t *h) {
 static void drain_some(struct worker *w) {
     struct sessions *s = &w->sessions;
     sessions_close_some(s, w->drain_slice, CLOSE_SHUTDOWN);
+    w->clients_left = s->client_count;
+    w->requests_left = w->http.conn_count;
     if (s->client_count == 0 && w->http.conn_count == 0)
         w->is_drained = true;
 }
@@ -392,6 +395,11 @@ void worker_ask(struct worker *w, enum worker_request request) {
 
 bool worker_is_drained(struct worker *w) {
     return w->is_drained;
+}
+
+void worker_add_remaining(struct worker *w, size_t *clients, size_t *requests) {
+    *clients += w->clients_left;
+    *requests += w->requests_left;
 }
 
 void worker_join(struct worker *w) {

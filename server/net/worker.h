@@ -55,6 +55,9 @@ void worker_ask(struct worker *w, enum worker_request request);
 /* True when all its clients and requests are gone (or it stopped). */
 bool worker_is_drained(struct worker *w);
 
+/* Since WORKER_DRAIN: adds who is still there, as of the last tick. */
+void worker_add_remaining(struct worker *w, size_t *clients, size_t *requests);
+
 /* After WORKER_STOP. The mailbox stays open. */
 void worker_join(struct worker *w);
 

@@ -36,6 +36,9 @@ static void transport_kill(void *wsi) {
     /* Else the library waits five more seconds for what it still holds to be read. */
     shutdown(lws_get_socket_fd(wsi), SHUT_RDWR);
     lws_set_timeout(wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
+    /* The library looks at its timeouts after input only, and a socket that was reset while reading
+     * was paused may be its last. */
+    lws_cancel_service(lws_get_context(wsi));
 }
 
 static void transport_peer(void *wsi, char *out, size_t cap) {

@@ -4,7 +4,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { openConfig, runCarillon, startServer, temporaryFile, within } from './helpers/server.mjs';
 import { connect } from './helpers/protocol.mjs';
-import { RawSocket } from './helpers/rawsocket.mjs';
+import { RawSocket, RawWebSocket } from './helpers/rawsocket.mjs';
 
 const SHUTDOWN = { code: 3001, reason: 'shutdown' };
 const quick = { ...openConfig, shutdown: { timeout: '5s' } };
@@ -91,6 +91,27 @@ test('a client that never answers the close frame does not outlast shutdown.time
   stuck.socket.pause();
   await server.stop('SIGTERM', { limitMs: 7000 });
   stuck.terminate();
+});
+
+/* 64 are told at the signal, the others by the next tick: the server is halted until that is due, and theirs is reset
+ * meanwhile. The tick comes first and pauses reading, so libwebsockets hears nothing of the resets; and nobody else is
+ * there whose input would make it look. */
+test('clients that reset as they are told to go do not hold up the drain', async () => {
+  const server = await startServer({ config: openConfig, workers: 1 });
+  const clients = await Promise.all(Array.from({ length: 100 }, () => RawWebSocket.open(server)));
+  server.signal('SIGTERM');
+  const told = [];
+  await within(5000, new Promise((resolve) => {
+    for (const ws of clients)
+      ws.closing().then(() => ws.raw.destroy(), () => {}).then(() => told.push(ws) === 64 && resolve());
+  }), 'the first 64 to be told');
+  await new Promise((resolve) => setTimeout(resolve, 10)); /* too short: an easier test, no failure */
+  server.signal('SIGSTOP');
+  for (const ws of clients)
+    ws.raw.socket.resetAndDestroy();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  server.signal('SIGCONT');
+  await server.finish({ limitMs: 10000 });
 });
 
 test('20 rounds of start and stop under load end with 0 each time', async () => {
