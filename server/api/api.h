@@ -40,6 +40,7 @@ struct http_request {
     struct str error_mode;    /* X-Centrifugo-Error-Mode */
     struct str origin;        /* Origin */
     struct str cookie;        /* Cookie */
+    struct str last_event_id; /* Last-Event-ID */
 };
 
 struct http_response {

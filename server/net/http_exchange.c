@@ -126,6 +126,7 @@ static bool read_request(struct exchange *x, const struct head *head) {
     struct span if_none_match = copy_header(b, head, "if-none-match");
     struct span error_mode = copy_header(b, head, "x-centrifugo-error-mode");
     struct span origin = copy_header(b, head, "origin");
+    struct span last_event_id = copy_header(b, head, "last-event-id");
     struct span cookie = copy_header(b, head, "cookie");
     x->request = (struct http_request){
         .method = text_of(b, method),
@@ -137,6 +138,7 @@ static bool read_request(struct exchange *x, const struct head *head) {
         .error_mode = text_of(b, error_mode),
         .origin = text_of(b, origin),
         .cookie = text_of(b, cookie),
+        .last_event_id = text_of(b, last_event_id),
     };
     return true;
 }

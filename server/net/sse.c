@@ -6,6 +6,7 @@
 
 #include "server/net/handshake.h"
 #include "server/protocol/sse.h"
+#include "server/protocol/sse_id.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -187,8 +188,26 @@ static void write_head(struct http_conn *c, const struct http_request *q) {
     buf_fini(&b);
 }
 
+/* A browser that comes back sends the header, while its URL still has what it began with. */
+static struct str find_last_id(const struct http_request *q) {
+    if (q->last_event_id.n)
+        return q->last_event_id;
+    struct str id = http_query_value(q->query, "last_event_id", 0);
+    return id.n ? id : http_query_value(q->query, "lastEventId", 0);
+}
+
+/* Of a channel that the id does not know nobody can say what was missed: no channel has such an
+ * epoch, so that it is told. */
+static void subscribe(struct client *c, struct str channel, struct str last_id) {
+    struct client_subscribe q = {
+        .channel = channel, .wants_recoverable = true, .recovers = last_id.n > 0};
+    if (q.recovers && !sse_id_find(last_id, channel, &q.since))
+        position_set_epoch(&q.since, STR("?"));
+    client_subscribe(c, &q);
+}
+
 static void start(struct http_conn *c, struct client *client, const struct http_request *q) {
-    struct str channel;
+    struct str channel, last_id = find_last_id(q);
     c->state = HTTP_STREAMING;
     c->client = client;
     c->must_close = true;
@@ -197,7 +216,7 @@ static void start(struct http_conn *c, struct client *client, const struct http_
     write_head(c, q);
     for (size_t i = 0; (channel = http_query_value(q->query, "channel", i)).n; i++)
         if (!client_find(client, channel))
-            client_subscribe(client, &(struct client_subscribe){.channel = channel});
+            subscribe(client, channel, last_id);
     http_exchange_drop(c);
 }
 
@@ -225,6 +244,8 @@ void sse_begin(struct http_conn *c, const struct http_request *q) {
         refuse(c, q, 405, "a stream is a GET");
     else if (!http_query_value(q->query, "channel", 0).n)
         refuse(c, q, 400, "name one channel or more: ?channel=NAME");
+    else if (find_last_id(q).n > SSE_ID_MAX_BYTES)
+        refuse(c, q, 400, "Last-Event-ID, or last_event_id, has at most 1024 bytes");
     else
         open_stream(c, q);
 }

@@ -5,6 +5,9 @@
  * response that does not end. What is wrong with the request is an HTTP status before the stream
  * begins, and final for EventSource.
  *
+ * Header Last-Event-ID, or query "last_event_id" or "lastEventId": what was missed since that id
+ * comes first (protocol/sse_id.h).
+ *
  * CORS: an Origin must be in client.allowed_origins; preflight requests are answered.
  *
  * Thread: the worker.

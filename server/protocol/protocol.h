@@ -65,6 +65,10 @@ struct protocol {
     /* Gives the frame of a channel's message, the same for all clients of the protocol that get it
      * in this encoding. */
     struct frame *(*encode)(const struct msg *m, enum encoding how);
+    /* Gives the frame that says where a client stands; it goes before each publication that has a
+     * position. NULL: publications say it themselves. Such a client is told of each subscription,
+     * given ones too, with EVENT_SUBSCRIBED. */
+    struct frame *(*place)(const struct client *c);
     /* Gives one frame with joins and leaves, in this order; at least one. NULL: it has_members not.
      */
     struct frame *(*encode_members)(struct msg *const *msgs, uint32_t count);

@@ -5,6 +5,7 @@
 #include "server/protocol/sse.h"
 
 #include "server/base/json_scan.h"
+#include "server/protocol/sse_id.h"
 #include "server/session/client.h"
 #include "server/session/sessions.h"
 
@@ -22,15 +23,89 @@ void sse_add_preamble(struct buf *b) {
     buf_add_char(b, '\n');
 }
 
+/* The end of an event. */
+static void add_data(struct buf *b, const struct msg *m) {
+    buf_add_z(b, "data: ");
+    buf_add(b, m->parts.data);
+    buf_add_z(b, "\n\n");
+}
+
 static struct frame *take(struct buf *b) {
     struct frame *f = frame_create_plain(buf_str(b));
     buf_fini(b);
     return f;
 }
 
+/* --- places ----------------------------------------------------------------------------------- */
+
+/* Where a subscription stands, for who comes back; NULL: nowhere. One that is not live yet is where
+ * it came from, unless nobody knows. */
+static const struct position *place_of(const struct subscription *sub) {
+    const struct position *p = NULL;
+    if (sub->state == SUBSCRIPTION_LIVE)
+        p = sub->is_positioned ? &sub->position : NULL;
+    else if (sub->sync && sub->sync->wants_recovery)
+        p = &sub->sync->since;
+    return p && p->epoch[EPOCH_BYTES - 1] ? p : NULL;
+}
+
+/* The id of a stream; one subscription stands `at` another place than it says, unless NULL. Entries
+ * beyond the limit are left out: their channels are told that something may be lost. */
+static void add_id(struct buf *b, const struct client *c, const struct subscription *at,
+                   const struct position *place) {
+    buf_add_z(b, "id: ");
+    size_t start = b->n;
+    list_for_each(l, &c->subscriptions) {
+        const struct subscription *sub = list_entry(l, struct subscription, in_client);
+        const struct position *p = place && sub == at ? place : place_of(sub);
+        if (p && !sse_id_add(b, start, sub->hub.channel->node.key, p))
+            break;
+    }
+    buf_add_char(b, '\n');
+}
+
+static struct frame *place(const struct client *c) {
+    struct buf b = {0};
+    add_id(&b, c, NULL, NULL);
+    return take(&b);
+}
+
+/* What was missed, each with its own id. */
+static void send_missed(struct client *c, const struct subscription *sub) {
+    const struct sync_result *r = &sub->sync->result;
+    for (uint32_t i = 0; c->state == CLIENT_CONNECTED && i < r->count; i++) {
+        struct buf b = {0};
+        add_id(&b, c, sub, &r->items[i]->position);
+        add_data(&b, r->items[i]);
+        client_send(c, take(&b));
+    }
+}
+
+/* The stream begins: it stands here, and has missed this, or what cannot be told any more. */
+static void subscribed(struct client *c, const struct subscription *sub) {
+    struct buf b = {0};
+    const struct sync *y = sub->sync;
+    if (!sub->is_positioned)
+        return;
+    if (y && y->result.count) {
+        send_missed(c, sub);
+        return;
+    }
+    add_id(&b, c, NULL, NULL);
+    if (y && y->result.was_recovering && !y->result.is_recovered) {
+        buf_add_z(&b, "event: lost\ndata: {\"channel\":");
+        json_add_string(&b, sub->hub.channel->node.key);
+        buf_add_z(&b, "}\n");
+    }
+    buf_add_char(&b, '\n');
+    client_send(c, take(&b));
+}
+
 /* Whoever may not listen is told; the stream goes on with the other channels. */
 static void event(struct client *c, const struct event *e) {
     struct buf b = {0};
+    if (e->kind == EVENT_SUBSCRIBED)
+        subscribed(c, e->subscription);
     if (e->kind == EVENT_REMOVED && e->removed_for == UNSUBSCRIBE_INSUFFICIENT_STATE)
         client_close(c, CLOSE_INSUFFICIENT_STATE); /* EventSource comes back */
     if (e->kind != EVENT_ERROR)
@@ -45,9 +120,7 @@ static void event(struct client *c, const struct event *e) {
 static struct frame *encode(const struct msg *m, enum encoding how) {
     struct buf b = {0};
     (void)how; /* never negotiated: plain */
-    buf_add_z(&b, "data: ");
-    buf_add(&b, m->parts.data);
-    buf_add_z(&b, "\n\n");
+    add_data(&b, m);
     return take(&b);
 }
 
@@ -78,6 +151,7 @@ const struct protocol protocol_sse = {
     .name = "sse",
     .event = event,
     .encode = encode,
+    .place = place,
     .ping = ping,
     .ping_interval_ms = ping_interval_ms,
     .farewell = farewell,

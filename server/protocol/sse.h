@@ -1,5 +1,9 @@
 /* Plain Server-Sent Events: publications of the channels in the URL, for EventSource and curl.
  *
+ * Before a publication that has a position goes the id of the stream (sse_id.h): it is this
+ * client's, while the rest of the event is the same for all. One that comes back is sent what it
+ * missed, or the event "lost" with the channel.
+ *
  * The client sends nothing. A publication is one event with the payload as its data (JSON, so one
  * line). A stream begins with a comment and a reconnect delay, and ends, but for a connection that
  * is lost, with an event that says why. Source: the HTML standard, section 9.2.

@@ -141,7 +141,7 @@ static void go_live(struct subscription *sub) {
     sub->state = SUBSCRIPTION_LIVE;
     if (sub->is_late)
         tell_given(sub);
-    else if (!sub->is_server_side)
+    else if (!sub->is_server_side || c->protocol->place)
         c->protocol->event(c, &(struct event){.kind = EVENT_SUBSCRIBED,
                                               .command_id = sub->command_id,
                                               .subscription = sub});

@@ -104,6 +104,7 @@ static void prefetch(const struct hub_channel *hc, uint32_t i) {
 /* The frames of one message: each is made when the first client needs it. */
 struct frames {
     struct frame *made[PROTOCOL_COUNT][ENCODING_COUNT];
+    struct frame *place; /* of those who have only this channel: all of them stand at the message */
 };
 
 static struct frame *frame_for(struct frames *f, struct subscription *sub, const struct msg *m) {
@@ -115,6 +116,20 @@ static struct frame *frame_for(struct frames *f, struct subscription *sub, const
         sessions_note_pending(sub->client->sessions, (*made)->total_bytes);
     }
     return *made;
+}
+
+/* Where the client stands now. False: it was closed, and sub is gone. */
+static bool deliver_place(struct subscription *sub, struct frames *f, bool is_urgent) {
+    struct client *c = sub->client;
+    bool is_shared = c->subscription_count == 1;
+    struct frame *place = is_shared && f->place ? f->place : c->protocol->place(c);
+    if (is_shared)
+        f->place = place;
+    sessions_note_pending(c->sessions, place->total_bytes);
+    subscription_deliver(sub, place, is_urgent);
+    if (!is_shared)
+        frame_unref(place);
+    return c->state == CLIENT_CONNECTED;
 }
 
 static void deliver_to(struct subscription *sub, struct msg *m, struct frames *frames,
@@ -134,8 +149,12 @@ static void deliver_to(struct subscription *sub, struct msg *m, struct frames *f
             return;
     }
     struct frame *f = frame_for(frames, sub, m);
-    if (m->parts.kind != MSG_PUBLICATION || !conflate(sub, f))
-        subscription_deliver(sub, f, is_urgent);
+    if (m->parts.kind == MSG_PUBLICATION && conflate(sub, f))
+        return;
+    if (m->position.offset && sub->is_positioned && sub->client->protocol->place &&
+        !deliver_place(sub, frames, is_urgent))
+        return;
+    subscription_deliver(sub, f, is_urgent);
 }
 
 static void jump(struct sessions *s, struct hub_channel *hc, const struct position *top) {
@@ -169,6 +188,7 @@ static void deliver(struct sessions *s, struct msg *m) {
     for (size_t i = 0; i < PROTOCOL_COUNT; i++)
         for (size_t k = 0; k < ENCODING_COUNT; k++)
             frame_unref(frames.made[i][k]);
+    frame_unref(frames.place);
 }
 
 void sessions_take(struct sessions *s, struct mail mail) {

@@ -8,7 +8,7 @@ import { deadline } from './server.mjs';
 
 /* Forwards TCP to one of these ports, one after the other, and cuts when told to: the network between a client and
  * the server. */
-async function flakyLink(ports) {
+export async function flakyLink(ports) {
   let next = 0;
   const pairs = new Set();
   const listener = net.createServer((client) => {
@@ -29,6 +29,7 @@ async function flakyLink(ports) {
   await once(listener, 'listening');
   listener.unref(); /* a failed test must not wait for it */
   return {
+    url: `http://127.0.0.1:${listener.address().port}`,
     wsUrl: `ws://127.0.0.1:${listener.address().port}/connection/websocket`,
     cut: () => pairs.forEach(({ client, server }) => {
       client.resetAndDestroy();

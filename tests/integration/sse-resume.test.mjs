@@ -1,0 +1,233 @@
+/* Plain Server-Sent Events with resume: Last-Event-ID brings what was missed, once each, or says that it cannot. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { EventSource } from 'eventsource';
+import { EventParser, EventReader } from './helpers/eventstream.mjs';
+import { api } from './helpers/http.mjs';
+import { flakyLink } from './helpers/readers.mjs';
+import { startNodes, startRedis } from './helpers/redis.mjs';
+import { openChannels, startServer, until, within } from './helpers/server.mjs';
+
+const config = {
+  client: { allow_anonymous_connect_without_token: true },
+  channel: {
+    without_namespace: { ...openChannels, history_size: 10000, history_ttl: '60s', force_recovery: true },
+    namespaces: [{ name: 'plain', ...openChannels }, { name: 'short', ...openChannels, history_size: 2, history_ttl: '60s', force_recovery: true }],
+  },
+  http_api: { insecure: true },
+};
+const ID = /^[0-9a-f]{6}[A-Za-z]{8}\d+(\.[0-9a-f]{6}[A-Za-z]{8}\d+)*$/;
+
+let server;
+before(async () => (server = await startServer({ config })));
+after(() => server.stop());
+
+const publish = async (channel, data, node = server) => {
+  const { json } = await api(node, 'publish', JSON.stringify({ channel, data }));
+  assert.ok(json.result, JSON.stringify(json));
+};
+
+/* Reads until `count` events are there. */
+async function read(path, count, lastId) {
+  const events = [];
+  const reader = new EventReader(server.url + path, (event) => events.push(event), { lastId });
+  await until(() => events.length >= count, () => `${count} events, got ${JSON.stringify(events)}`).finally(() => reader.close());
+  return events;
+}
+
+/* The id of a stream that has just begun. */
+async function idOf(path) {
+  const reader = new EventReader(server.url + path, () => {});
+  await until(() => reader.lastId, 'an id').finally(() => reader.close());
+  return reader.lastId;
+}
+
+test('who comes back with the id gets what was missed first, then what is live', async () => {
+  const events = [];
+  const reader = new EventReader(`${server.url}/sse?channel=a`, (event) => events.push(event));
+  await until(() => reader.lastId, 'the stream');
+  await publish('a', 1);
+  await until(() => events.length === 1, 'the message').finally(() => reader.close());
+  const [{ id, data }] = events;
+  assert.equal(data, '1');
+  assert.match(id, ID);
+  await publish('a', 2);
+  await publish('a', 3);
+  const second = read('/sse?channel=a', 3, id);
+  await publish('a', 4);
+  assert.deepEqual((await second).map((event) => event.data), ['2', '3', '4']);
+});
+
+test('the id of a stream is there before its first message', async () => {
+  const id = await idOf('/sse?channel=early');
+  await publish('early', 'missed');
+  assert.deepEqual((await read('/sse?channel=early', 1, id)).map(({ data }) => data), ['"missed"']);
+});
+
+test('the query resumes, too, under both names, and the header is over it', async () => {
+  const before = await idOf('/sse?channel=query');
+  await publish('query', 1);
+  const [{ id }] = await read('/sse?channel=query', 1, before);
+  await publish('query', 2);
+  for (const name of ['last_event_id', 'lastEventId'])
+    assert.equal((await read(`/sse?channel=query&${name}=${before}`, 2))[1].data, '2');
+  assert.equal((await read(`/sse?channel=query&last_event_id=${before}`, 1, id))[0].data, '2');
+});
+
+test('one id holds the position of every channel; other channels may be named when coming back', async () => {
+  const id = await idOf('/sse?channel=x1&channel=x2&channel=x3');
+  await publish('x1', 'one');
+  await publish('x2', 'two');
+  await publish('x3', 'three');
+  const data = async (path, count) => (await read(path, count, id)).map((event) => event.data).sort();
+  assert.deepEqual(await data('/sse?channel=x3&channel=x1', 2), ['"one"', '"three"']);
+  const seen = await read('/sse?channel=x2&channel=x4', 2, id);
+  assert.deepEqual(seen.find(({ event }) => event === 'lost').data, '{"channel":"x4"}');
+  assert.deepEqual(seen.find(({ event }) => event === 'message').data, '"two"');
+});
+
+test('what cannot be told any more is said, once, and the stream goes on', async () => {
+  const id = await idOf('/sse?channel=short:a');
+  for (let n = 1; n <= 5; n++)
+    await publish('short:a', n);
+  const events = [];
+  const reader = new EventReader(`${server.url}/sse?channel=short:a`, (event) => events.push(event), { lastId: id });
+  await until(() => events.length === 1, 'the mark');
+  await publish('short:a', 6);
+  await until(() => events.length === 2, 'the next message');
+  reader.close();
+  assert.deepEqual(events.map(({ event, data }) => [event, data]), [['lost', '{"channel":"short:a"}'], ['message', '6']]);
+  await publish('short:a', 7);
+  assert.equal((await read('/sse?channel=short:a', 1, events[0].id))[0].data, '6', 'the mark has an id');
+});
+
+test('a channel that keeps nothing has no id, and nobody is told of a loss', async () => {
+  let text = '';
+  const response = await fetch(`${server.url}/sse?channel=plain:a`, { headers: { 'Last-Event-ID': 'anything' } });
+  const publishing = setInterval(() => publish('plain:a', 1), 20);
+  for await (const chunk of response.body) {
+    text += Buffer.from(chunk);
+    if (/data: 1\n\n/.test(text))
+      break;
+  }
+  clearInterval(publishing);
+  assert.doesNotMatch(text, /^id:|lost/m);
+});
+
+test('hostile ids: told as a loss, or 400 with the maximum', async () => {
+  const good = await idOf('/sse?channel=hostile');
+  const ids = ['x', '0', '...', 'null', '-1', good.slice(0, 10), `${good}9999999999999999999999`, good.replace(/\d+$/, '99'),
+               good.replace(/[A-Za-z]{8}\d+$/, 'ZZZZZZZZ1'), 'é', '%00', '{"a":1}', '.'.repeat(1024), 'a'.repeat(1024)];
+  for (const id of ids) {
+    const [{ event, data }] = await read('/sse?channel=hostile', 1, Buffer.from(id).toString('latin1'));
+    assert.deepEqual([event, data], ['lost', '{"channel":"hostile"}'], id);
+  }
+  for (const headers of [{ 'Last-Event-ID': 'a'.repeat(1025) }, {}]) {
+    const path = `/sse?channel=hostile${headers['Last-Event-ID'] ? '' : `&last_event_id=${'a'.repeat(1025)}`}`;
+    const response = await fetch(server.url + path, { headers });
+    assert.equal(response.status, 400);
+    assert.match(await response.text(), /at most 1024 bytes/);
+  }
+});
+
+test('more channels than an id holds: it stays within its limit, the others are told', async () => {
+  const names = Array.from({ length: 90 }, (_, n) => `many-${n}`);
+  const path = `/sse?${names.map((name) => `channel=${name}`).join('&')}`;
+  const reader = new EventReader(server.url + path, () => {});
+  await until(() => reader.lastId.split('.').length > 50, 'a long id');
+  await publish('many-89', 1);
+  reader.close();
+  assert.ok(reader.lastId.length <= 1024);
+  assert.match(reader.lastId, ID);
+  const events = await read(path, 10, reader.lastId);
+  assert.ok(events.every(({ event }) => event === 'lost'));
+});
+
+test('payloads: escapes, U+2028 and 64 KB arrive byte for byte, live and resumed', async () => {
+  const id = await idOf('/sse?channel=bytes');
+  const payloads = ['"a\\r\\nb\\u0000c\u2028d"', `"${'x'.repeat(65536)}"`, '{"id: 1":"data: \\n\\n"}'];
+  const live = read('/sse?channel=bytes', 3, id);
+  for (const payload of payloads)
+    await api(server, 'publish', `{"channel":"bytes","data":${payload}}`);
+  assert.deepEqual((await live).map(({ data }) => data), payloads);
+  assert.deepEqual((await read('/sse?channel=bytes', 3, id)).map(({ data }) => data), payloads);
+});
+
+test('npm eventsource comes back by itself and misses nothing', async () => {
+  const link = await flakyLink([server.port]);
+  await publish('npm', 0);
+  const source = new EventSource(`${link.url}/sse?channel=npm`);
+  const seen = [];
+  source.onmessage = ({ data }) => seen.push(Number(data));
+  await within(5000, new Promise((resolve) => (source.onopen = resolve)), 'the stream');
+  let n = 0;
+  for (let round = 0; round < 2; round++) {
+    await publish('npm', ++n);
+    await until(() => seen.at(-1) === n, 'a live message');
+    link.cut();
+    await publish('npm', ++n);
+  }
+  await until(() => seen.length >= n, 'what was missed', 10000);
+  source.close();
+  link.close();
+  assert.deepEqual(seen, Array.from({ length: n }, (_, i) => i + 1));
+});
+
+/* Cut at random moments while messages come: each reader gets 1..N of each channel, once each and in order. */
+async function cutAtRandom(servers, rounds, channels) {
+  const links = await Promise.all([0, 1, 2].map((n) => flakyLink([...servers.slice(n % servers.length), ...servers].map(({ port }) => port))));
+  const faults = [];
+  const readers = links.map((link) => {
+    const last = new Map(channels.map((channel) => [channel, 0]));
+    const path = `/sse?${channels.map((channel) => `channel=${channel}`).join('&')}`;
+    const reader = new EventReader(link.url + path, ({ event, data }) => {
+      const { channel, n } = event === 'message' ? JSON.parse(data) : {};
+      if (event !== 'message' || n !== last.get(channel) + 1)
+        faults.push(`${event} ${data} after ${last.get(channel)}`);
+      last.set(channel, n);
+    });
+    reader.isAt = (n) => [...last.values()].every((seen) => seen === n);
+    return reader;
+  });
+  await until(() => readers.every(({ lastId }) => lastId && lastId.split('.').length === channels.length), 'all to listen');
+  let n = 0;
+  for (let round = 0; round < rounds; round++) {
+    n++;
+    await Promise.all(channels.map((channel, i) => publish(channel, { channel, n }, servers[i % servers.length])));
+    if (Math.random() < 0.8)
+      links[round % links.length].cut();
+  }
+  await until(() => readers.every((reader) => reader.isAt(n)), () => `all to have ${n}; ${faults.slice(0, 5)}`, 10000);
+  const opened = readers.reduce((total, reader) => total + reader.opened, 0);
+  readers.forEach((reader) => reader.close());
+  links.forEach((link) => link.close());
+  assert.deepEqual(faults, []);
+  return opened;
+}
+
+test('200 cuts at random moments: no hole, no repeat', async () => {
+  const opened = await cutAtRandom([server], 300, ['cut-1', 'cut-2', 'cut-3']);
+  assert.ok(opened > 50, `${opened} streams`);
+  await cutAtRandom([server], 200, ['cut-alone']);
+});
+
+test('the id is good on every node', async (t) => {
+  const redis = await startRedis();
+  t.after(() => redis.stop());
+  const nodes = await startNodes(redis, 2, { config });
+  await cutAtRandom(nodes, 150, ['nodes-1', 'nodes-2']);
+  await Promise.all(nodes.map((node) => node.stop()));
+});
+
+test('the strict reader gets the same from any pieces', () => {
+  const bytes = ': hello\nretry: 1\n\nid: abc\ndata: {"x":1}\n\n:\n\nid: d\n\nevent: lost\ndata: {"channel":"é"}\n\n';
+  const parse = (...pieces) => {
+    const events = [];
+    const parser = new EventParser((event) => events.push(event));
+    pieces.forEach((piece) => parser.push(piece));
+    return events;
+  };
+  const expected = [{ id: 'abc', event: 'message', data: '{"x":1}' }, { id: 'd', event: 'lost', data: '{"channel":"é"}' }];
+  for (let at = 0; at <= bytes.length; at++)
+    assert.deepEqual(parse(bytes.slice(0, at), bytes.slice(at)), expected);
+});
