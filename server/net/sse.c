@@ -191,38 +191,45 @@ static void write_head(struct http_conn *c, const struct http_request *q) {
 /* A browser that comes back sends the header, while its URL still has what it began with. */
 static struct str find_last_id(const struct http_request *q) {
     if (q->last_event_id.n)
-        return q->last_event_id;
+        return q->last_event_id; /* a header has no NUL */
     struct str id = http_query_value(q->query, "last_event_id", 0);
-    return id.n ? id : http_query_value(q->query, "lastEventId", 0);
+    if (!id.n)
+        id = http_query_value(q->query, "lastEventId", 0);
+    return str_slice(id, 0, str_find(id, '\0'));
 }
 
-/* Of a channel that the id does not know nobody can say what was missed: no channel has such an
- * epoch, so that it is told. */
-static void subscribe(struct client *c, struct str channel, struct str last_id) {
-    struct client_subscribe q = {
-        .channel = channel, .wants_recoverable = true, .recovers = last_id.n > 0};
-    if (q.recovers && !sse_id_find(last_id, channel, &q.since))
-        position_set_epoch(&q.since, STR("?"));
-    client_subscribe(c, &q);
+/* For receive() of protocol/sse.h. */
+static struct buf make_ask(const struct http_request *q) {
+    struct buf b = {0};
+    struct str channel;
+    buf_add(&b, find_last_id(q));
+    buf_add_char(&b, '\0');
+    for (size_t i = 0; (channel = http_query_value(q->query, "channel", i)).n; i++) {
+        buf_add(&b, channel);
+        buf_add_char(&b, '\0');
+    }
+    return b;
 }
 
 static void start(struct http_conn *c, struct client *client, const struct http_request *q) {
-    struct str channel, last_id = find_last_id(q);
+    struct buf ask = make_ask(q);
     c->state = HTTP_STREAMING;
     c->client = client;
     c->must_close = true;
     wheel_cancel(&c->timer); /* the client has its own */
     http_conn_watch(c);
     write_head(c, q);
-    for (size_t i = 0; (channel = http_query_value(q->query, "channel", i)).n; i++)
-        if (!client_find(client, channel))
-            subscribe(client, channel, last_id);
+    client->protocol->receive(client, buf_str(&ask));
+    buf_fini(&ask);
     http_exchange_drop(c);
 }
 
 static void open_stream(struct http_conn *c, const struct http_request *q) {
     struct client *client = client_create(c->http->sessions, &protocol_sse, &transport, c);
-    client_connect(client, &(struct client_connect){.token = find_token(q)});
+    const struct str last_id = find_last_id(q);
+    client_connect(client, &(struct client_connect){.token = find_token(q),
+                                                    .find_position = sse_find_position,
+                                                    .positions = &last_id});
     struct refusal r = why_not_connected(client);
     if (!r.status)
         r = check_channels(client, q);

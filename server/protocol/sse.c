@@ -6,7 +6,6 @@
 
 #include "server/base/json_scan.h"
 #include "server/protocol/sse_id.h"
-#include "server/session/client.h"
 #include "server/session/sessions.h"
 
 #include <sodium.h>
@@ -21,6 +20,42 @@ void sse_add_preamble(struct buf *b) {
     buf_add_z(b, ": carillon\n");
     add_retry(b, RETRY_JITTER_MS);
     buf_add_char(b, '\n');
+}
+
+void sse_find_position(const void *positions, struct str channel, struct client_subscribe *out) {
+    const struct str *last_id = positions;
+    out->wants_recoverable = true;
+    out->recovers = last_id->n > 0;
+    if (out->recovers && !sse_id_find(*last_id, channel, &out->since))
+        position_set_epoch(&out->since, STR("?")); /* no channel has it */
+}
+
+/* Keeps for later what cannot run now: this channel and all behind it. */
+static void wait(struct client *c, struct str last_id, struct str channel, struct str rest) {
+    struct buf b = {0};
+    buf_add(&b, last_id);
+    buf_add_char(&b, '\0');
+    buf_add(&b, channel);
+    buf_add_char(&b, '\0');
+    buf_add(&b, rest);
+    client_defer(c, buf_str(&b));
+    buf_fini(&b);
+}
+
+static void receive(struct client *c, struct str message) {
+    struct str last_id = STR_NONE, channel;
+    str_cut(&message, '\0', &last_id);
+    while (c->state < CLIENT_CLOSING && str_cut(&message, '\0', &channel)) {
+        struct client_subscribe q = {.channel = channel};
+        if (!client_may_run(c, channel)) {
+            wait(c, last_id, channel, message);
+            return;
+        }
+        if (client_find(c, channel))
+            continue;
+        sse_find_position(&last_id, channel, &q);
+        client_subscribe(c, &q);
+    }
 }
 
 /* The end of an event. */
@@ -149,6 +184,7 @@ static struct frame *farewell(enum close_reason r) {
 const struct protocol protocol_sse = {
     .id = PROTOCOL_SSE,
     .name = "sse",
+    .receive = receive,
     .event = event,
     .encode = encode,
     .place = place,

@@ -14,9 +14,16 @@
 #define CARILLON_PROTOCOL_SSE_H
 
 #include "server/base/buf.h"
-#include "server/protocol/protocol.h"
+#include "server/session/client.h"
 
+/* The one message that a client receives is its request: the Last-Event-ID (which has no NUL), then
+ * the channels, a NUL behind each. */
 extern const struct protocol protocol_sse;
+
+/* client_find_position_fn: from where a channel is resumed; positions is a struct str, the
+ * Last-Event-ID. Of a channel that it does not know nobody can say what was missed, so that this is
+ * told. */
+void sse_find_position(const void *positions, struct str channel, struct client_subscribe *out);
 
 /* Appends what a stream begins with: it pushes the response's head through proxies and spreads
  * reconnects over a second. */

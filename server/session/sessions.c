@@ -123,9 +123,10 @@ static bool deliver_place(struct subscription *sub, struct frames *f, bool is_ur
     struct client *c = sub->client;
     bool is_shared = c->subscription_count == 1;
     struct frame *place = is_shared && f->place ? f->place : c->protocol->place(c);
+    if (place != f->place)
+        sessions_note_pending(c->sessions, place->total_bytes);
     if (is_shared)
         f->place = place;
-    sessions_note_pending(c->sessions, place->total_bytes);
     subscription_deliver(sub, place, is_urgent);
     if (!is_shared)
         frame_unref(place);

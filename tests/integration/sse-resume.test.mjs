@@ -2,14 +2,16 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { EventSource } from 'eventsource';
+import jsonwebtoken from 'jsonwebtoken';
 import { EventParser, EventReader } from './helpers/eventstream.mjs';
 import { api } from './helpers/http.mjs';
 import { flakyLink } from './helpers/readers.mjs';
 import { startNodes, startRedis } from './helpers/redis.mjs';
 import { openChannels, startServer, until, within } from './helpers/server.mjs';
 
+const SECRET = 'a secret of the tests, 32 bytes long';
 const config = {
-  client: { allow_anonymous_connect_without_token: true },
+  client: { allow_anonymous_connect_without_token: true, token: { hmac_secret_key: SECRET } },
   channel: {
     without_namespace: { ...openChannels, history_size: 10000, history_ttl: '60s', force_recovery: true },
     namespaces: [{ name: 'plain', ...openChannels }, { name: 'short', ...openChannels, history_size: 2, history_ttl: '60s', force_recovery: true }],
@@ -99,6 +101,20 @@ test('what cannot be told any more is said, once, and the stream goes on', async
   assert.deepEqual(events.map(({ event, data }) => [event, data]), [['lost', '{"channel":"short:a"}'], ['message', '6']]);
   await publish('short:a', 7);
   assert.equal((await read('/sse?channel=short:a', 1, events[0].id))[0].data, '6', 'the mark has an id');
+});
+
+test('channels that the token gives resume, too', async () => {
+  const token = jsonwebtoken.sign({ sub: 'ann', channels: ['given-1', 'given-2'] }, SECRET, { expiresIn: 60 });
+  const path = `/sse?channel=asked&token=${token}`;
+  const reader = new EventReader(server.url + path, () => {});
+  await until(() => reader.lastId.split('.').length === 3, 'the places of three').finally(() => reader.close());
+  await publish('given-1', 1);
+  await publish('given-2', 2);
+  await publish('asked', 3);
+  const seen = await read(path, 3, reader.lastId);
+  assert.deepEqual(seen.map(({ data }) => data).sort(), ['1', '2', '3']);
+  await publish('given-2', 4);
+  assert.equal((await read(path, 1, seen.at(-1).id))[0].data, '4');
 });
 
 test('a channel that keeps nothing has no id, and nobody is told of a loss', async () => {
