@@ -13,8 +13,6 @@
 #define NO_MAP "map subscriptions are not supported"
 #define NO_POLL "shared poll subscriptions are not supported"
 #define NO_COMPRESSION "messages are not compressed"
-#define NO_SSE "only plain_sse is served; SDK clients use WebSocket"
-#define NO_STREAM "this transport is not served; SDK clients use WebSocket"
 #define NO_UNI "unidirectional transports are not served"
 #define NO_ADMIN "there is no admin page"
 #define NO_PUBLIC_SPLIT "the API, metrics and health checks would be on the public port"
@@ -215,14 +213,6 @@ static const struct foreign websocket_rows[] = {
 };
 
 static const struct foreign transport_rows[] = {
-    {"sse.enabled", FOREIGN_BOOL, HARMLESS, "", NO_SSE},
-    {"sse.handler_prefix", FOREIGN_TEXT, HARMLESS, "/connection/sse", NO_SSE},
-    {"sse.max_request_body_size", FOREIGN_INT, HARMLESS, "65536", NO_SSE},
-    {"http_stream.enabled", FOREIGN_BOOL, HARMLESS, "", NO_STREAM},
-    {"http_stream.handler_prefix", FOREIGN_TEXT, HARMLESS, "/connection/http_stream", NO_STREAM},
-    {"http_stream.max_request_body_size", FOREIGN_INT, HARMLESS, "65536", NO_STREAM},
-    {"emulation.handler_prefix", FOREIGN_TEXT, HARMLESS, "/emulation", NO_STREAM},
-    {"emulation.max_request_body_size", FOREIGN_INT, HARMLESS, "65536", NO_STREAM},
     {"uni_sse.enabled", FOREIGN_BOOL, HARMLESS, "", NO_UNI},
     {"uni_sse.handler_prefix", FOREIGN_TEXT, HARMLESS, "/connection/uni_sse", NO_UNI},
     {"uni_sse.max_request_body_size", FOREIGN_INT, HARMLESS, "65536", NO_UNI},

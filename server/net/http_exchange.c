@@ -6,6 +6,7 @@
  * Thread: its worker.
  */
 #include "server/base/mem.h"
+#include "server/net/emulation.h"
 #include "server/net/http_conn.h"
 #include "server/net/http_response.h"
 #include "server/net/http_target.h"
@@ -77,6 +78,11 @@ static void run(struct http_conn *c) {
     struct http_response r = {0};
     const struct api_answer later = {answer_later, c};
     x->request.body = buf_str(&x->body);
+    if (emulation_is_for(c->http->sessions->config, x->request.path)) {
+        x->body_bytes = 0; /* read */
+        emulation_run(c, &x->request);
+        return;
+    }
     x->call = api_handle(c->http->sessions, c->http->node, &x->request, &r, later);
     if (!x->call) {
         answer(c, &r);
@@ -164,6 +170,11 @@ static void expect_body(struct http_conn *c) {
     http_conn_watch(c);
 }
 
+static uint32_t max_body_bytes(const struct config *config, struct str path) {
+    return emulation_is_for(config, path) ? emulation_max_body_bytes(config, path)
+                                          : config->http_api_max_request_body_bytes;
+}
+
 void http_exchange_begin(struct http_conn *c, const struct head *head) {
     struct http *h = c->http;
     struct exchange *x = mem_zalloc(sizeof(*x));
@@ -178,12 +189,13 @@ void http_exchange_begin(struct http_conn *c, const struct head *head) {
         answer_text(c, 400, "the request target has a bad percent escape");
     else if (sse_is_for(h->sessions->config, x->request.path))
         sse_begin(c, &x->request);
-    else if (api_precheck(h->sessions, h->node, &x->request, &r))
+    else if (!emulation_is_for(h->sessions->config, x->request.path) &&
+             api_precheck(h->sessions, h->node, &x->request, &r))
         answer_early(c, &r);
     else if (is_post && !has_length)
         answer_text(c, 411, "send the body with a Content-Length");
-    else if (x->body_bytes > h->sessions->config->http_api_max_request_body_bytes)
-        answer_text(c, 413, "the body is larger than http_api.max_request_body_size");
+    else if (x->body_bytes > max_body_bytes(h->sessions->config, x->request.path))
+        answer_text(c, 413, "the body is larger than max_request_body_size of this endpoint");
     else if (x->body_bytes)
         expect_body(c);
     else

@@ -5,74 +5,16 @@
 #include "server/net/sse.h"
 
 #include "server/net/handshake.h"
+#include "server/net/stream.h"
 #include "server/protocol/sse.h"
 #include "server/protocol/sse_id.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
-#include <sys/socket.h>
-
-/* --- transport -------------------------------------------------------------------------------- */
-
-static bool transport_write(void *conn, const char *bytes, size_t n) {
-    return http_conn_send(conn, bytes, n);
-}
-
-static bool transport_is_blocked(void *conn) {
-    const struct http_conn *c = conn;
-    return c->out.n > 0;
-}
-
-static void transport_pause(void *conn, bool is_paused) {
-    (void)conn; /* what an SSE client sends is thrown away anyhow */
-    (void)is_paused;
-}
-
-static void transport_finish(void *conn) {
-    http_conn_linger(conn);
-}
-
-static void transport_kill(void *conn) {
-    struct http_conn *c = conn;
-    shutdown(c->fd, SHUT_RDWR);
-    http_conn_set_deadline(c, 0); /* dropped by the next tick, when nobody holds it */
-}
-
-static void transport_peer(void *conn, char *out, size_t cap) {
-    const struct http_conn *c = conn;
-    struct sockaddr_storage a = {0};
-    socklen_t size = sizeof(a);
-    char text[INET6_ADDRSTRLEN] = "";
-    getpeername(c->fd, (struct sockaddr *)&a, &size);
-    if (a.ss_family == AF_INET6)
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&a)->sin6_addr, text, sizeof(text));
-    else if (a.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&a)->sin_addr, text, sizeof(text));
-    snprintf(out, cap, "%s", text);
-}
-
-static const struct transport_ops transport = {
-    .write = transport_write,
-    .is_blocked = transport_is_blocked,
-    .pause = transport_pause,
-    .finish = transport_finish,
-    .kill = transport_kill,
-    .peer = transport_peer,
-};
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
 bool sse_is_for(const struct config *config, struct str path) {
     return config->sse_plain_enabled && str_equal(path, str_of(config->sse_plain_handler_prefix));
-}
-
-static void add_cors(struct buf *b, const struct http_request *q) {
-    buf_add_z(b, "Vary: Origin\r\n");
-    if (q->origin.n)
-        buf_printf(b,
-                   "Access-Control-Allow-Origin: %.*s\r\n"
-                   "Access-Control-Allow-Credentials: true\r\n",
-                   STR_ARG(q->origin));
 }
 
 static void refuse(struct http_conn *c, const struct http_request *q, int status,
@@ -81,7 +23,7 @@ static void refuse(struct http_conn *c, const struct http_request *q, int status
     struct buf headers = {0};
     http_response_text(&r, status, text);
     if (status != 403)
-        add_cors(&headers, q);
+        stream_add_cors(&headers, q);
     buf_add_char(&headers, '\0');
     r.headers = headers.p;
     if (status == 405)
@@ -93,7 +35,7 @@ static void refuse(struct http_conn *c, const struct http_request *q, int status
 static void answer_preflight(struct http_conn *c, const struct http_request *q) {
     struct http_response r = {.status = 204};
     struct buf headers = {0};
-    add_cors(&headers, q);
+    stream_add_cors(&headers, q);
     buf_add_z(&headers,
               "Access-Control-Allow-Methods: GET\r\n"
               "Access-Control-Allow-Headers: authorization, cache-control, last-event-id\r\n"
@@ -175,19 +117,6 @@ static struct refusal check_channels(const struct client *c, const struct http_r
     return (struct refusal){0, NULL};
 }
 
-static void write_head(struct http_conn *c, const struct http_request *q) {
-    struct buf b = {0};
-    buf_add_z(&b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                  "Cache-Control: no-store, no-transform\r\nX-Accel-Buffering: no\r\n"
-                  "X-Content-Type-Options: nosniff\r\nConnection: close\r\n");
-    add_cors(&b, q);
-    buf_add_z(&b, "\r\n");
-    sse_add_preamble(&b);
-    (void)http_conn_send(c, b.p,
-                         b.n); /* the first write to a fresh response; a dead one shows soon */
-    buf_fini(&b);
-}
-
 /* A browser that comes back sends the header, while its URL still has what it began with. */
 static struct str find_last_id(const struct http_request *q) {
     if (q->last_event_id.n)
@@ -212,20 +141,17 @@ static struct buf make_ask(const struct http_request *q) {
 }
 
 static void start(struct http_conn *c, struct client *client, const struct http_request *q) {
-    struct buf ask = make_ask(q);
-    c->state = HTTP_STREAMING;
-    c->client = client;
-    c->must_close = true;
-    wheel_cancel(&c->timer); /* the client has its own */
-    http_conn_watch(c);
-    write_head(c, q);
+    struct buf ask = make_ask(q), preamble = {0};
+    sse_add_preamble(&preamble);
+    stream_begin(c, client, q, "text/event-stream", buf_str(&preamble));
     client->protocol->receive(client, buf_str(&ask));
     buf_fini(&ask);
+    buf_fini(&preamble);
     http_exchange_drop(c);
 }
 
 static void open_stream(struct http_conn *c, const struct http_request *q) {
-    struct client *client = client_create(c->http->sessions, &protocol_sse, &transport, c);
+    struct client *client = client_create(c->http->sessions, &protocol_sse, &stream_transport, c);
     const struct str last_id = find_last_id(q);
     client_connect(client, &(struct client_connect){.token = find_token(q),
                                                     .find_position = sse_find_position,

@@ -384,6 +384,7 @@ void worker_start(struct worker *w) {
     w->sessions.revocations = w->server->revocations;
     w->sessions.broker = w->server->broker;
     w->sessions.cluster = w->server->cluster;
+    w->sessions.node_uid = w->server->node.uid;
     int error = pthread_create(&w->thread, NULL, run, w);
     assert(error == 0);
 }

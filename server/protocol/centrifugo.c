@@ -230,7 +230,7 @@ static enum outcome run_command(struct client *c, struct json_value text) {
     return outcome;
 }
 
-static void receive(struct client *c, struct str message) {
+void centrifugo_receive(struct client *c, struct str message) {
     struct json_value command;
     struct json_fault fault = {"no command", 0};
     struct str rest = message;
@@ -309,7 +309,7 @@ static struct frame *farewell_with(uint16_t code, struct str text) {
 const struct protocol protocol_centrifugo_ws = {
     .id = PROTOCOL_CENTRIFUGO_WS,
     .name = "websocket",
-    .receive = receive,
+    .receive = centrifugo_receive,
     .event = event,
     .encode = encode,
     .encode_members = encode_members,

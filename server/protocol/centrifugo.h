@@ -13,4 +13,11 @@
 
 extern const struct protocol protocol_centrifugo_ws;
 
+/* The same, down as Server-Sent Events or as lines of an HTTP response, up by session/emulated.h.
+ * The end is a push, after which the stream ends. */
+extern const struct protocol protocol_centrifugo_sse, protocol_centrifugo_stream;
+
+/* Commands, the same over every wire. */
+void centrifugo_receive(struct client *c, struct str message);
+
 #endif

@@ -230,6 +230,8 @@ static void add_connect_result(struct buf *b, const struct client *c) {
     buf_add(b, STR(",\"pong\":true"));
     add_expiry(b, c);
     add_server_side(b, c);
+    if (c->session)
+        buf_printf(b, ",\"session\":\"%s\",\"node\":\"%s\"", c->session, c->sessions->node_uid);
     if (config->client_connect_include_server_time) {
         buf_add(b, STR(",\"time\":"));
         buf_add_u64(b, (uint64_t)clock_wall_ms());

@@ -54,7 +54,13 @@ struct event {
     enum unsubscribe_reason removed_for;
 };
 
-enum protocol_id { PROTOCOL_CENTRIFUGO_WS, PROTOCOL_SSE, PROTOCOL_COUNT };
+enum protocol_id {
+    PROTOCOL_CENTRIFUGO_WS,
+    PROTOCOL_CENTRIFUGO_SSE,
+    PROTOCOL_CENTRIFUGO_STREAM,
+    PROTOCOL_SSE,
+    PROTOCOL_COUNT
+};
 
 struct protocol {
     enum protocol_id id;

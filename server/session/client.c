@@ -63,6 +63,7 @@ void client_destroy(struct client *c) {
     assert(c->state == CLIENT_GONE && list_is_empty(&c->subscriptions) && !c->user);
     mem_free(c->conn_info);
     mem_free(c->token_id);
+    mem_free(c->session);
     capabilities_destroy(c->capabilities);
     mem_free(c);
 }

@@ -130,6 +130,7 @@ struct client {
     const char *user;          /* NULL: anonymous; user_index.h owns it */
     char *conn_info;           /* JSON of the token's "info", or NULL */
     char *token_id;            /* its "jti", or NULL */
+    char *session;             /* emulated.h; NULL: its wire goes both ways */
     int64_t token_issued_at_s; /* its "iat"; 0: none */
     struct buf deferred;       /* messages that wait; reading is paused */
     uint64_t opened_ms, ping_sent_ms, ping_due_ms;

@@ -7,6 +7,7 @@
 #include "server/base/list.h"
 #include "server/base/mem.h"
 #include "server/session/channel_pages.h"
+#include "server/session/emulated.h"
 #include "server/session/revoking.h"
 #include "server/session/sessions.h"
 #include "server/session/single_connection.h"
@@ -47,5 +48,6 @@ void node_calls_register(struct cluster *c) {
     cluster_handle(c, NODE_CHANNELS, channel_pages_run, NULL);
     cluster_handle(c, NODE_SINGLE, single_connection_run, NULL);
     cluster_handle(c, NODE_REVOKE, revoke_run, NULL);
+    cluster_handle(c, NODE_EMULATED, emulated_run, NULL);
     cluster_handle_up(c, up);
 }

@@ -17,6 +17,7 @@ enum node_op {
     NODE_SINGLE = 3,   /* told: single_connection.c */
     NODE_INFO = 4,     /* nothing -> api_nodes.c */
     NODE_REVOKE = 5,   /* revoking.c -> nothing */
+    NODE_EMULATED = 6, /* told: emulated.c */
 };
 
 /* Borrows the call with its answers: call->reply.result says what became of it. */

@@ -49,6 +49,7 @@ struct sessions_slot {
 struct sessions {
     const struct config *config;
     uint32_t worker;
+    const char *node_uid;
     struct mailbox *mailbox;
     struct fanout *fanout;
     struct users *users;

@@ -164,7 +164,8 @@ static void defaults_are_those_of_centrifugo(void **state) {
         for (size_t i = 0; i < CENTRIFUGO_OPTION_COUNT; i++) {
             const struct centrifugo_option *c = &centrifugo_options[i];
             bool is_different =
-                !strcmp(o->name, "prometheus.enabled") || !strcmp(o->name, "health.enabled");
+                !strcmp(o->name, "prometheus.enabled") || !strcmp(o->name, "health.enabled") ||
+                !strcmp(o->name, "sse.enabled") || !strcmp(o->name, "http_stream.enabled");
             if (strcmp(o->name, c->name) != 0)
                 continue;
             assert_false(o->flags & OPTION_OWN);
