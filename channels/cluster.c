@@ -435,14 +435,14 @@ void cluster_ask(struct cluster *c, struct cluster_call *call, uint8_t op, struc
         ask_others(c, a, &e);
 }
 
-bool cluster_tell(struct cluster *c, uint8_t op, struct str body) {
+bool cluster_tell(struct cluster *c, struct str to, uint8_t op, struct str body) {
     const struct cluster_envelope e = {
         .kind = CLUSTER_TELLS, .op = op, .from = str_of(c->uid), .body = body};
     struct buf bytes = {0};
     if (cluster_is_alone(c))
         return true;
     bool is_sent = cluster_envelope_add(&bytes, &e) &&
-                   c->broker->ops->control(c->broker, STR_NONE, buf_str(&bytes), NULL);
+                   c->broker->ops->control(c->broker, to, buf_str(&bytes), NULL);
     buf_fini(&bytes);
     return is_sent;
 }

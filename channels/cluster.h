@@ -97,8 +97,8 @@ void cluster_ask(struct cluster *c, struct cluster_call *call, uint8_t op, struc
                  uint32_t ms);
 void cluster_call_fini(struct cluster_call *call);
 
-/* To all other nodes, which do not answer. False: it was not sent. */
-bool cluster_tell(struct cluster *c, uint8_t op, struct str body);
+/* To the node `to`, or (STR_NONE) all other nodes; they do not answer. False: it was not sent. */
+bool cluster_tell(struct cluster *c, struct str to, uint8_t op, struct str body);
 
 /* Gives up on those that are late; some times a second. */
 void cluster_tick(struct cluster *c, uint64_t now_ms);

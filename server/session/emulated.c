@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { EMULATED_WAITING_MAX_BYTES = 4 << 20 };
 enum { SECRET_BYTES = 16, SECRET_DIGITS = 2 * SECRET_BYTES, NODE_UID_MAX_BYTES = 64 };
 
 void emulated_begin(struct client *c) {
@@ -56,6 +57,7 @@ static struct client *find(struct sessions *s, struct str session) {
 
 struct note {
     struct control control;
+    struct sessions *from;
     size_t session_n, message_n;
     char bytes[];
 };
@@ -70,27 +72,41 @@ static void run_note(struct control *control, void *reader) {
     struct note *n = list_entry(control, struct note, control);
     arrive(reader, (struct str){n->bytes, n->session_n},
            (struct str){n->bytes + n->session_n, n->message_n});
+    atomic_fetch_sub(&n->from->emulated_bytes, n->message_n);
     mem_free(n);
 }
 
-static void to_worker(struct sessions *s, uint32_t worker, struct str session, struct str message) {
+/* What waits for a worker that stands still is bounded. */
+static enum emulated_result to_worker(struct sessions *s, uint32_t worker, struct str session,
+                                      struct str message) {
+    if (atomic_load(&s->emulated_bytes) + message.n > EMULATED_WAITING_MAX_BYTES)
+        return EMULATED_NO_WAY;
     struct note *n = mem_alloc(sizeof(*n) + session.n + message.n);
-    *n = (struct note){.control = {run_note}, .session_n = session.n, .message_n = message.n};
+    *n = (struct note){
+        .control = {run_note}, .from = s, .session_n = session.n, .message_n = message.n};
     memcpy(n->bytes, session.p, session.n);
     memcpy(n->bytes + session.n, message.p, message.n);
+    atomic_fetch_add(&s->emulated_bytes, message.n);
     mailbox_post_control(users_mailbox(s->users, worker), &n->control);
+    return EMULATED_SENT;
 }
 
 /* On this node. */
-static bool deliver(struct sessions *s, struct str session, struct str message) {
+static enum emulated_result deliver(struct sessions *s, struct str session, struct str message) {
     struct place at;
     if (!read_session(session, &at) || at.worker >= s->config->workers)
-        return false;
-    if (at.worker == s->worker)
-        arrive(s, session, message);
-    else
-        to_worker(s, (uint32_t)at.worker, session, message);
-    return true;
+        return EMULATED_BAD;
+    if (at.worker != s->worker)
+        return to_worker(s, (uint32_t)at.worker, session, message);
+    arrive(s, session, message);
+    return EMULATED_SENT;
+}
+
+static bool is_node(struct str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
+            return false;
+    return s.n > 0 && s.n <= NODE_UID_MAX_BYTES;
 }
 
 enum emulated_result emulated_send(struct sessions *s, struct str node, struct str session,
@@ -100,25 +116,22 @@ enum emulated_result emulated_send(struct sessions *s, struct str node, struct s
     if (!read_session(session, &at))
         return EMULATED_BAD;
     if (str_equal(node, str_of(s->node_uid)))
-        return deliver(s, session, message) ? EMULATED_SENT : EMULATED_BAD;
-    if (cluster_is_alone(s->cluster) || node.n == 0 || node.n > NODE_UID_MAX_BYTES)
+        return deliver(s, session, message);
+    if (cluster_is_alone(s->cluster) || !is_node(node))
         return EMULATED_NO_NODE;
-    pack_str(&body, node);
     pack_str(&body, session);
     pack_str(&body, message);
-    bool is_sent = cluster_tell(s->cluster, NODE_EMULATED, buf_str(&body));
+    bool is_sent = cluster_tell(s->cluster, node, NODE_EMULATED, buf_str(&body));
     buf_fini(&body);
     return is_sent ? EMULATED_SENT : EMULATED_NO_WAY;
 }
 
 void emulated_run(void *arg, struct cluster_request *q, void *reader) {
-    struct sessions *s = reader;
     struct unpack u = {.rest = q->body};
-    struct str node = unpack_str(&u, NODE_UID_MAX_BYTES);
     struct str session = unpack_str(&u, EMULATED_SESSION_MAX_BYTES);
     struct str message = unpack_str(&u, q->body.n);
     (void)arg;
-    if (unpack_is_over(&u) && str_equal(node, str_of(s->node_uid)))
-        (void)deliver(s, session, message);
+    if (unpack_is_over(&u))
+        (void)deliver(reader, session, message);
     cluster_answer(q, CLUSTER_DONE, STR_NONE);
 }

@@ -65,8 +65,9 @@ struct sessions {
     struct member_batches member_batches;
     struct outq_pool pool;
     struct list clients;
-    struct map user_clients;  /* of user_index.c */
-    struct list worker_calls; /* open ones: worker_calls.h */
+    struct map user_clients;       /* of user_index.c */
+    struct list worker_calls;      /* open ones: worker_calls.h */
+    _Atomic size_t emulated_bytes; /* on their way to other workers: emulated.h */
     struct single_connections single;
     struct list gone;          /* clients to be freed at the end of the turn */
     struct list urgent, bulk;  /* clients with something to write */

@@ -40,7 +40,7 @@ static void add(struct buf *b, struct str user, uint64_t number) {
 /* What is not sent is told again when the engine is back. */
 static void tell(struct sessions *s, struct buf *b) {
     if (b->n)
-        cluster_tell(s->cluster, NODE_SINGLE, buf_str(b));
+        cluster_tell(s->cluster, STR_NONE, NODE_SINGLE, buf_str(b));
     buf_clear(b);
 }
 

@@ -103,6 +103,10 @@ test('over two nodes without sticky sessions: commands go to the other node', as
   const redis = await startRedis();
   t.after(() => redis.stop());
   const [a, b] = await startNodes(redis, 2, { config });
+  for (const node of ['', '*', 'a b', '\u0000', 'A'.repeat(32), '0'.repeat(65)]) {
+    const body = JSON.stringify({ session: `${'0'.repeat(32)}.0.0.0`, node, data: '{}' });
+    assert.equal((await fetch(`${a.url}/emulation`, { method: 'POST', body })).status, 404, node);
+  }
   for (const transport of ['http_stream', 'sse']) {
     const sdk = makeSdk(t, a, transport, { up: b });
     const sub = sdk.newSubscription(`nodes-${transport}`);

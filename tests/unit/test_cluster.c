@@ -267,7 +267,7 @@ static void what_cannot_be_sent_fails_at_once(void **state) {
     engine.is_away = true;
     ask(&q, "");
     expect_answered(&q, BROKER_UNAVAILABLE, 0);
-    assert_false(cluster_tell(cluster, OP, STR_NONE));
+    assert_false(cluster_tell(cluster, STR_NONE, OP, STR_NONE));
     engine.is_away = false;
     char *large = mem_zalloc(CLUSTER_BODY_MAX + 2);
     memset(large, 'x', CLUSTER_BODY_MAX + 1);
@@ -389,7 +389,7 @@ static void an_operation_that_is_not_known_is_answered_so(void **state) {
 
 static void what_is_told_is_not_answered_and_not_told_to_oneself(void **state) {
     (void)state;
-    assert_true(cluster_tell(cluster, OP, STR("news")));
+    assert_true(cluster_tell(cluster, STR_NONE, OP, STR("news")));
     assert_int_equal(engine.sent.kind, CLUSTER_TELLS);
     assert_string_equal(engine.to, "");
     arrives(&engine.sent); /* one's own */
@@ -457,7 +457,7 @@ static void a_single_process_asks_itself(void **state) {
     assert_string_equal(q.call.nodes[0].name, "my name");
     assert_true(str_equal(buf_str(&q.call.nodes[0].body), STR("echo self")));
     cluster_call_fini(&q.call);
-    assert_true(cluster_tell(cluster, OP, STR_NONE));
+    assert_true(cluster_tell(cluster, STR_NONE, OP, STR_NONE));
 }
 
 static void after_the_stop_questions_are_refused(void **state) {
