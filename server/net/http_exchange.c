@@ -24,6 +24,7 @@ struct exchange {
     struct api_call *call; /* waits for its answer */
     bool is_head;          /* the method: no body in the response */
     bool wants_continue;
+    bool is_emulation; /* emulation.h answers it, not api/ */
 };
 
 void http_exchange_drop(struct http_conn *c) {
@@ -78,7 +79,7 @@ static void run(struct http_conn *c) {
     struct http_response r = {0};
     const struct api_answer later = {answer_later, c};
     x->request.body = buf_str(&x->body);
-    if (emulation_is_for(c->http->sessions->config, x->request.path)) {
+    if (x->is_emulation) {
         x->body_bytes = 0; /* read */
         emulation_run(c, &x->request);
         return;
@@ -170,36 +171,42 @@ static void expect_body(struct http_conn *c) {
     http_conn_watch(c);
 }
 
-static uint32_t max_body_bytes(const struct config *config, struct str path) {
-    return emulation_is_for(config, path) ? emulation_max_body_bytes(config, path)
-                                          : config->http_api_max_request_body_bytes;
-}
-
-void http_exchange_begin(struct http_conn *c, const struct head *head) {
+/* All but what is answered at once: who answers it, and may its body come? */
+static void route(struct http_conn *c, const struct head *head) {
     struct http *h = c->http;
-    struct exchange *x = mem_zalloc(sizeof(*x));
+    struct exchange *x = c->exchange;
+    const struct config *config = h->sessions->config;
     struct http_response r = {0};
     struct str value;
-    c->exchange = x;
-    metrics_add(h->sessions->metrics, METRIC_HTTP_REQUESTS, 1);
-    read_framing(c, head);
     bool has_length = head_find(head, "content-length", &value);
     bool is_post = str_equal(head->method, STR("POST"));
-    if (!read_request(x, head))
-        answer_text(c, 400, "the request target has a bad percent escape");
-    else if (sse_is_for(h->sessions->config, x->request.path))
-        sse_begin(c, &x->request);
-    else if (!emulation_is_for(h->sessions->config, x->request.path) &&
-             api_precheck(h->sessions, h->node, &x->request, &r))
+    x->is_emulation = emulation_is_for(config, x->request.path);
+    uint32_t max_bytes = x->is_emulation ? emulation_max_body_bytes(config, x->request.path)
+                                         : config->http_api_max_request_body_bytes;
+    if (!x->is_emulation && api_precheck(h->sessions, h->node, &x->request, &r))
         answer_early(c, &r);
     else if (is_post && !has_length)
         answer_text(c, 411, "send the body with a Content-Length");
-    else if (x->body_bytes > max_body_bytes(h->sessions->config, x->request.path))
+    else if (x->body_bytes > max_bytes)
         answer_text(c, 413, "the body is larger than max_request_body_size of this endpoint");
     else if (x->body_bytes)
         expect_body(c);
     else
         run(c);
+}
+
+void http_exchange_begin(struct http_conn *c, const struct head *head) {
+    struct http *h = c->http;
+    struct exchange *x = mem_zalloc(sizeof(*x));
+    c->exchange = x;
+    metrics_add(h->sessions->metrics, METRIC_HTTP_REQUESTS, 1);
+    read_framing(c, head);
+    if (!read_request(x, head))
+        answer_text(c, 400, "the request target has a bad percent escape");
+    else if (sse_is_for(h->sessions->config, x->request.path))
+        sse_begin(c, &x->request);
+    else
+        route(c, head);
 }
 
 size_t http_exchange_missing(const struct http_conn *c) {
