@@ -41,6 +41,13 @@ static void change_epoch(struct redis_stream *t, struct redis_stream_context *x)
     redis_tail_clear(&t->tail);
 }
 
+void redis_stream_change_epoch(struct redis_stream *t, struct redis_stream_context *x,
+                               const struct position *first) {
+    change_epoch(t, x);
+    t->last = *first;
+    t->last.offset--;
+}
+
 void redis_stream_jump(struct redis_stream *t, struct redis_stream_context *x,
                        const struct position *top) {
     if (position_is_same_epoch(&t->last, top))
@@ -62,7 +69,7 @@ enum arrival { NEXT, TOO_FAR, EARLIER, REPEATED, OTHER_EPOCH };
 
 static enum arrival judge(const struct redis_stream *t, const struct position *p) {
     if (!position_is_same_epoch(p, &t->last))
-        return OTHER_EPOCH; /* also an older one: better told twice than not at all */
+        return OTHER_EPOCH; /* newer, or over */
     if (p->offset == t->last.offset + 1)
         return NEXT;
     if (p->offset > t->last.offset)
@@ -83,9 +90,6 @@ static bool let_in(struct redis_stream *t, struct redis_stream_context *x, struc
         redis_count(&x->shared->counters.duplicates);
         return true;
     case OTHER_EPOCH:
-        change_epoch(t, x);
-        deliver(t, x, m);
-        return true;
     case TOO_FAR:
         break;
     }
@@ -107,7 +111,7 @@ bool redis_stream_take(struct redis_stream *t, struct redis_stream_context *x, s
 void redis_stream_hold(struct redis_stream *t, struct redis_stream_context *x, struct msg *m) {
     if (t->held_count == HELD_MAX_COUNT || t->held_bytes + m->size_bytes > HELD_MAX_BYTES ||
         x->held_bytes + m->size_bytes > ALL_HELD_MAX_BYTES) {
-        t->was_unheld = true; /* what has a position is read again */
+        t->reads_again = true; /* what has a position is read again */
         if (!m->position.offset)
             redis_count(&x->shared->counters.lost);
         return;
@@ -138,8 +142,8 @@ static void forget_held(struct redis_stream *t, struct redis_stream_context *x, 
 
 bool redis_stream_release(struct redis_stream *t, struct redis_stream_context *x) {
     uint32_t done = 0;
-    bool is_whole = !t->was_unheld;
-    t->was_unheld = false;
+    bool is_whole = !t->reads_again;
+    t->reads_again = false;
     for (; done < t->held_count; done++) {
         struct msg *m = t->held[done];
         if (!m->position.offset)
@@ -159,20 +163,25 @@ void redis_stream_drop_held(struct redis_stream *t, struct redis_stream_context 
             fanout_post(x->fanout, t->held[i]);
     if (t->held)
         forget_held(t, x, t->held_count);
-    t->was_unheld = false;
+    t->reads_again = false;
 }
 
-void redis_stream_drop_forged(struct redis_stream *t, struct redis_stream_context *x,
-                              uint32_t count, const struct position *top) {
+static bool can_be(const struct msg *m, const struct position *top) {
+    return !m->position.offset ||
+           (position_is_same_epoch(&m->position, top) && m->position.offset <= top->offset);
+}
+
+void redis_stream_drop_outdated(struct redis_stream *t, struct redis_stream_context *x,
+                                uint32_t count, const struct position *top) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < t->held_count; i++) {
         struct msg *m = t->held[i];
-        if (i >= count || !position_is_same_epoch(&m->position, top) ||
-            m->position.offset <= top->offset) {
+        if (i >= count || can_be(m, top)) {
             t->held[kept++] = m;
             continue;
         }
-        redis_count(&x->shared->counters.garbage);
+        redis_count(position_is_same_epoch(&m->position, top) ? &x->shared->counters.garbage
+                                                              : &x->shared->counters.duplicates);
         x->held_bytes -= m->size_bytes;
         t->held_bytes -= m->size_bytes;
         msg_unref(m);

@@ -8,7 +8,9 @@
  *     further on             there is a hole: it is held, the missing ones are read first
  *     not new                dropped, it was read already; unless it was under way when the node
  *                            began to follow the channel: then it may be new to somebody
- *     of another epoch       goes to the subscribers, who see that they must begin again
+ *     of another epoch       held: a newer one, or one that is over? Redis is asked; the
+ *                            subscribers see by the first of the new epoch that they must begin
+ * again
  *
  * Owns: a reference of each message inside. Thread: the Redis thread.
  */
@@ -31,7 +33,7 @@ struct redis_stream {
     bool is_known;            /* `last` is */
     bool is_broken;           /* something is missing behind `last`: what comes is held */
     bool awaits_copy;         /* the next message without a position is one that came with it */
-    bool was_unheld;          /* there was too much to hold */
+    bool reads_again;         /* there was too much to hold, or the reading came too early */
     uint64_t start_top;       /* of `last` when the node began to follow; 0 later */
     struct position last;     /* that subscribers have got, or need not */
     struct position previous; /* end of the epoch before, if Redis has said so */
@@ -67,10 +69,10 @@ bool redis_stream_release(struct redis_stream *t, struct redis_stream_context *x
 /* Drops what is held, but for what has no position: that goes to the subscribers. */
 void redis_stream_drop_held(struct redis_stream *t, struct redis_stream_context *x);
 
-/* Drops those of the first `count` held ones that are above the top, which was read after they
- * came: it was not Redis that numbered them. */
-void redis_stream_drop_forged(struct redis_stream *t, struct redis_stream_context *x,
-                              uint32_t count, const struct position *top);
+/* Drops those of the first `count` held ones that cannot be, as the top was read after they came:
+ * of an epoch that is over, or above the top (then it was not Redis that numbered them). */
+void redis_stream_drop_outdated(struct redis_stream *t, struct redis_stream_context *x,
+                                uint32_t count, const struct position *top);
 
 /* One that was missing; those that came already are skipped. */
 void redis_stream_refill(struct redis_stream *t, struct redis_stream_context *x, struct msg *m);
@@ -78,6 +80,11 @@ void redis_stream_refill(struct redis_stream *t, struct redis_stream_context *x,
 /* What is between `last` and here is gone: the subscribers are told, and it goes on from here. */
 void redis_stream_jump(struct redis_stream *t, struct redis_stream_context *x,
                        const struct position *top);
+
+/* The epoch is another one, in which `first` is the first that was read: it goes on there. The
+ * subscribers see by that publication that they must begin again. */
+void redis_stream_change_epoch(struct redis_stream *t, struct redis_stream_context *x,
+                               const struct position *first);
 
 /* Begins to follow the channel here. */
 void redis_stream_begin(struct redis_stream *t, const struct position *at);

@@ -100,7 +100,7 @@ static void want_heal(struct redis_stream *t) {
 static void give_up(struct redis_stream *t) {
     struct redis_stream_context *x = &t->owner->context;
     redis_count(&x->shared->counters.lost);
-    t->was_unheld = false;
+    t->reads_again = false;
     do {
         for (uint32_t i = 0; i < t->held_count; i++)
             if (t->held[i]->position.offset) {
@@ -114,10 +114,15 @@ static void give_up(struct redis_stream *t) {
 /* What was read goes to the subscribers. False: there is more to be read. */
 static bool refill(struct redis_stream *t, const struct redis_reading *r, uint64_t asked_offset) {
     struct redis_stream_context *x = &t->owner->context;
-    if (!position_is_same_epoch(&r->top, &t->last) || r->top.offset < asked_offset) {
+    bool is_same_epoch = position_is_same_epoch(&r->top, &t->last);
+    if (is_same_epoch ? r->top.offset < asked_offset : r->count == 0) {
         redis_stream_jump(t, x, &r->top);
         t->previous = r->previous;
         return true;
+    }
+    if (!is_same_epoch) {
+        redis_stream_change_epoch(t, x, &r->items[0]->position);
+        t->previous = r->previous;
     }
     for (uint32_t i = 0; i < r->count; i++)
         redis_stream_refill(t, x, r->items[i]);
@@ -134,12 +139,12 @@ static void healed(struct redis_stream *t, const struct stream_read *read,
     const struct redis_reading *r = &read->reading;
     size_t bytes_before = t->tail.bytes;
     bool is_whole = true;
-    if (outcome == REDIS_ANSWERED)
+    if (outcome == REDIS_ANSWERED) {
+        redis_stream_drop_outdated(t, x, read->held_count, &r->top);
         is_whole = refill(t, r, read->asked.offset);
-    else
+    } else {
         give_up(t);
-    if (outcome == REDIS_ANSWERED && is_whole)
-        redis_stream_drop_forged(t, x, read->held_count, &r->top);
+    }
     t->tail_due_ms = clock_now_ms() + r->ttl_ms;
     is_whole = redis_stream_release(t, x) && is_whole;
     redis_streams_note_tail(t, bytes_before);
@@ -345,10 +350,10 @@ void redis_streams_broken(struct redis_stream **slot, const struct position *top
     struct redis_stream *t = *slot;
     if (!t || !t->is_known || position_is_same_epoch(&t->last, top))
         return;
-    size_t bytes_before = t->tail.bytes;
-    redis_stream_jump(t, &t->owner->context, top);
-    t->previous = (struct position){0};
-    redis_streams_note_tail(t, bytes_before);
+    if (t->is_broken)
+        t->reads_again = true;
+    else
+        want_heal(t);
     if (t->read)
         t->read->is_stale = true;
 }

@@ -322,10 +322,15 @@ static inline void check_heard(struct booth *b, struct channel *c, const struct 
     if (!is_epoch_of(p, h->last.epoch)) {
         for (uint32_t i = 0; i < h->epoch_count; i++)
             if (is_epoch_of(p, h->epochs[i]))
-                violation("worker %u hears of %s in an epoch that was over", b->sessions.worker,
-                          c->name);
+                violation(
+                    "worker %u hears of %s at %.8s/%llu, after %.8s/%llu: that epoch was over",
+                    b->sessions.worker, c->name, p->epoch, (unsigned long long)p->offset,
+                    h->last.epoch, (unsigned long long)h->last.offset);
         h->epochs = mem_realloc(h->epochs, (h->epoch_count + 1) * sizeof(*h->epochs));
         memcpy(h->epochs[h->epoch_count++], p->epoch, EPOCH_BYTES);
+        note("worker %u hears of %s from %.8s/%llu to %.8s/%llu", b->sessions.worker, c->name,
+             h->last.epoch, (unsigned long long)h->last.offset, p->epoch,
+             (unsigned long long)p->offset);
     } else if (p->offset <= h->last.offset) {
         violation("worker %u hears of %s %llu after %llu", b->sessions.worker, c->name,
                   (unsigned long long)p->offset, (unsigned long long)h->last.offset);

@@ -158,6 +158,46 @@ static void a_redis_without_its_data_begins_a_new_epoch_and_says_so(void **state
     stop_listening(1, 0, "a");
 }
 
+/* Publishes the first entry of the stream once more, as if it came from that place. */
+static void publish_late(const char *epoch, char offset) {
+    enum { OFFSET_AT = 8, EPOCH_AT = 16 };
+    redisReply *r = redis_server_ask(&server, "XRANGE %s - + COUNT 1", STREAM "a");
+    redisReply *text = r->element[0]->element[1]->element[1];
+    text->str[OFFSET_AT] = offset;
+    memcpy(text->str + EPOCH_AT, epoch, EPOCH_BYTES);
+    freeReplyObject(
+        redis_server_ask(&server, "PUBLISH %s %b", TEST_BASE "ch:a", text->str, text->len));
+    freeReplyObject(r);
+}
+
+static void what_comes_late_from_an_epoch_that_is_over_reaches_nobody(void **state) {
+    (void)state;
+    listen_on(1, 0, "a");
+    publish_n(0, "a", 1);
+    publish_late("whenever", 1);
+    publish_late("whenever", 2);
+    publish_late("whenever", 3);
+    publish_n(0, "a", 2);
+    expect_run(1, 1, 2);
+    assert_in_range(COUNT_OF(1, duplicates), 3, 4); /* the second was read, too */
+    assert_int_equal(COUNT_OF(1, epoch_changes), 0);
+    stop_listening(1, 0, "a");
+}
+
+static void the_first_of_a_new_epoch_comes_and_shows_it(void **state) {
+    (void)state;
+    listen_on(1, 0, "a");
+    publish_n(0, "a", 1);
+    expect_run(1, 1, 1);
+    redis_server_do(&server, "HSET %s e newepoch", META "a");
+    publish_n(0, "a", 2);
+    publish_n(0, "a", 3);
+    expect_run(1, 2, 3);
+    assert_memory_equal(read_top(1, "a").epoch, "newepoch", EPOCH_BYTES);
+    assert_int_equal(COUNT_OF(1, epoch_changes), 1);
+    stop_listening(1, 0, "a");
+}
+
 /* --- the script ------------------------------------------------------------------------------- */
 
 static void a_redis_that_forgot_the_script_gets_it_again_and_the_order_stays(void **state) {
@@ -343,6 +383,8 @@ int main(void) {
         REDIS_TEST(the_end_of_a_silent_channel_is_found, 2_quick),
         REDIS_TEST(a_silent_end_that_is_gone_is_told, 2_quick),
         REDIS_TEST(after_a_cut_everything_comes_once_and_in_order, 2),
+        REDIS_TEST(what_comes_late_from_an_epoch_that_is_over_reaches_nobody, 2),
+        REDIS_TEST(the_first_of_a_new_epoch_comes_and_shows_it, 2),
         REDIS_TEST(a_redis_without_its_data_begins_a_new_epoch_and_says_so, 2),
         REDIS_TEST(a_redis_that_forgot_the_script_gets_it_again_and_the_order_stays, 2),
         REDIS_TEST(many_who_ask_at_once_cost_redis_few_questions, 2),
