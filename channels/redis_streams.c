@@ -111,18 +111,39 @@ static void give_up(struct redis_stream *t) {
     } while (!redis_stream_release(t, x));
 }
 
+/* Nothing was read of the epoch in force: it goes on with the first that came of it. */
+static struct position find_end(const struct redis_stream *t, const struct position *top) {
+    struct position end = *top;
+    for (uint32_t i = 0; i < t->held_count; i++) {
+        const struct position *p = &t->held[i]->position;
+        if (position_is_same_epoch(p, top) && p->offset <= end.offset)
+            end.offset = p->offset - 1;
+    }
+    return end;
+}
+
+/* False: nothing was read of it. */
+static bool enter_epoch(struct redis_stream *t, const struct redis_reading *r) {
+    struct redis_stream_context *x = &t->owner->context;
+    const struct position end = find_end(t, &r->top);
+    if (r->count)
+        redis_stream_change_epoch(t, x, &r->items[0]->position);
+    else
+        redis_stream_jump(t, x, &end);
+    t->previous = r->previous;
+    return r->count > 0;
+}
+
 /* What was read goes to the subscribers. False: there is more to be read. */
 static bool refill(struct redis_stream *t, const struct redis_reading *r, uint64_t asked_offset) {
     struct redis_stream_context *x = &t->owner->context;
     bool is_same_epoch = position_is_same_epoch(&r->top, &t->last);
-    if (is_same_epoch ? r->top.offset < asked_offset : r->count == 0) {
+    if (!is_same_epoch && !enter_epoch(t, r))
+        return true;
+    if (is_same_epoch && r->top.offset < asked_offset) {
         redis_stream_jump(t, x, &r->top);
         t->previous = r->previous;
         return true;
-    }
-    if (!is_same_epoch) {
-        redis_stream_change_epoch(t, x, &r->items[0]->position);
-        t->previous = r->previous;
     }
     for (uint32_t i = 0; i < r->count; i++)
         redis_stream_refill(t, x, r->items[i]);
@@ -350,10 +371,10 @@ void redis_streams_broken(struct redis_stream **slot, const struct position *top
     struct redis_stream *t = *slot;
     if (!t || !t->is_known || position_is_same_epoch(&t->last, top))
         return;
-    if (t->is_broken)
-        t->reads_again = true;
-    else
-        want_heal(t);
+    size_t bytes_before = t->tail.bytes;
+    redis_stream_jump(t, &t->owner->context, top);
+    t->previous = (struct position){0};
+    redis_streams_note_tail(t, bytes_before);
     if (t->read)
         t->read->is_stale = true;
 }

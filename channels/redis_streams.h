@@ -48,7 +48,7 @@ void redis_streams_take(struct redis_streams *s, struct redis_stream **slot, str
 /* The history up to here was removed by somebody. */
 void redis_streams_removed(struct redis_stream **slot);
 
-/* Something was lost; it goes on here, in another epoch, unless that is over, too. */
+/* Something was lost; it goes on here, in another epoch. */
 void redis_streams_broken(struct redis_stream **slot, const struct position *top);
 
 /* Takes a call with a struct history_reply; answers it, now or later. */

@@ -96,7 +96,8 @@ struct standing {
 
 static inline struct position position_in(const redisReply *epoch, const redisReply *offset) {
     struct position p = {0};
-    if (epoch->type != REDIS_REPLY_STRING || offset->type != REDIS_REPLY_STRING)
+    if (epoch->type != REDIS_REPLY_STRING || offset->type != REDIS_REPLY_STRING ||
+        epoch->len != EPOCH_BYTES) /* empty: no position of that epoch is good */
         return p;
     memcpy(p.epoch, epoch->str, EPOCH_BYTES);
     p.offset = strtoull(offset->str, NULL, 10);
