@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import { after, before, describe, test } from 'node:test';
@@ -14,7 +15,7 @@ import { EventParser } from './helpers/eventstream.mjs';
 import { api, metrics, sum } from './helpers/http.mjs';
 import { startProxy } from './helpers/proxies.mjs';
 import { startNodes, startRedis } from './helpers/redis.mjs';
-import { event, openChannels, startServer, until, within } from './helpers/server.mjs';
+import { event, openChannels, root, startServer, until, within } from './helpers/server.mjs';
 
 /* The certificates are made by the test and fetch takes no authority; curl checks them. */
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
@@ -181,7 +182,7 @@ for (const name of ['nginx', 'haproxy'])
       const commands = data.map((text) => ({ publish: { channel: `${name}-body`, data: text } }));
       const { status, json } = await api(proxy, 'batch', JSON.stringify({ commands }));
       assert.equal(status, 200);
-      assert.equal(json.replies.filter(({ publish: done }) => done?.offset).length, 17);
+      assert.equal(json.result.replies.filter(({ publish: done }) => done?.offset).length, 17);
       assert.match(await (await fetch(proxy.url)).text(), /<title>/);
       assert.equal((await fetch(`${proxy.url}/health`)).status, 200);
       assert.equal((await fetch(`${proxy.url}/metrics`)).status, 404);
@@ -272,6 +273,70 @@ for (const name of ['nginx', 'haproxy']) {
     assert.equal(await clientCount(left), 12);
   });
 }
+
+/* The symptoms in docs/proxies.md. */
+const status = (proxy) => new Promise((resolve) => {
+  const socket = new WebSocket(proxy.url.replace('https', 'wss') + ENDPOINTS.websocket);
+  socket.on('error', ({ message }) => resolve(Number(/response: (\d+)/.exec(message)?.[1])));
+  socket.on('open', () => {
+    resolve(101);
+    socket.terminate();
+  });
+});
+
+async function wrongNginx(t, ...edit) {
+  const proxy = await startProxy('nginx', nodes, { edit });
+  t.after(() => proxy.stop());
+  return proxy;
+}
+
+test('nginx that buffers: a stream gives nothing, not even its status; the header alone keeps it from that', async (t) => {
+  const [obeys, ignores] = await Promise.all(['', 'proxy_ignore_headers X-Accel-Buffering;'].map((more) =>
+    wrongNginx(t, [/proxy_buffering off;/, `proxy_buffering on; ${more}`])));
+  const [good, bad] = [obeys, ignores].map((proxy) => curl(t, proxy, '/sse?channel=buffered'));
+  await streamIsOpen(good);
+  await publish(obeys, 'buffered', 1);
+  await until(() => good.events.length === 1 && beats(good) >= 2, 'the event and two heartbeats');
+  assert.equal(bad.text, '');
+  assert.equal(await status(ignores), 101);
+});
+
+test('nginx without the upgrade: 400; without HTTP/1.1: 505; with its own limit of a body: 413 in HTML', async (t) => {
+  const header = await wrongNginx(t, [/proxy_set_header (Upgrade|Connection) .*;/g, '']);
+  assert.equal(await status(header), 400);
+  const old = await wrongNginx(t, [/proxy_http_version 1\.1;/, '']);
+  assert.equal(await status(old), 505);
+  const small = await wrongNginx(t, [/client_max_body_size 1100k;/, '']);
+  const answer = await api(small, 'publish', 'x'.repeat(1060000));
+  assert.equal(answer.status, 413);
+  assert.match(answer.type, /html/);
+});
+
+test('WebSocket in HTTP/2: HAProxy takes it, nginx says that it does not', async (t) => {
+  for (const [name, isTaken] of [['haproxy', true], ['nginx', false]]) {
+    const proxy = await startProxy(name, nodes);
+    t.after(() => proxy.stop());
+    const session = http2.connect(proxy.url);
+    t.after(() => session.destroy());
+    const [settings] = await once(session, 'remoteSettings');
+    assert.equal(Boolean(settings.enableConnectProtocol), isTaken, name);
+    if (!isTaken)
+      continue;
+    const stream = session.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':path': ENDPOINTS.websocket,
+                                     'sec-websocket-version': '13' }, { endStream: false });
+    const [head] = await once(stream, 'response');
+    assert.equal(head[':status'], 200);
+    stream.destroy();
+  }
+});
+
+test('what the manual shows is in the files', () => {
+  const read = (file) => fs.readFileSync(`${root}${file}`, 'utf8');
+  const shown = [...read('docs/proxies.md').matchAll(/<!-- from (\S+) -->\n```\w+\n(.*?)```/gs)];
+  assert.deepEqual(shown.map(([, file]) => file), ['deploy/nginx.conf', 'deploy/haproxy.cfg']);
+  for (const [, file, text] of shown)
+    assert.ok(read(file).includes(text), file);
+});
 
 test('haproxy: a node that is not ready gets nobody new; when none is, those that live answer', async (t) => {
   const store = await startRedis();
