@@ -59,9 +59,10 @@ function makeSdk(t, proxy, transport) {
 function curl(t, proxy, path, { flags = [], headers = {} } = {}) {
   const lines = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
   const child = spawn('curl', ['-sSN', '-i', '--cacert', proxy.ca, '--noproxy', '*', ...flags, ...lines, proxy.url + path],
-                      { stdio: ['ignore', 'pipe', 'inherit'] });
-  const stream = { text: '', events: [], head: null, id: '', child };
+                      { stdio: ['ignore', 'pipe', 'pipe'] });
+  const stream = { text: '', errors: '', events: [], head: null, id: '' };
   const parser = new EventParser((e) => stream.events.push(e));
+  child.stderr.on('data', (chunk) => (stream.errors += chunk));
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
     stream.text += chunk;
     const end = stream.head === null ? stream.text.indexOf('\r\n\r\n') : 0;
@@ -81,8 +82,9 @@ function curl(t, proxy, path, { flags = [], headers = {} } = {}) {
   return stream;
 }
 
-const beats = (stream) => stream.text.split('\n:\n\n').length - 1;
-const streamIsOpen = (stream) => until(() => stream.id, () => `a stream with an id; so far: ${stream.text}`);
+const PROTOCOLS = ['--http1.1', '--http2'];
+const beats = ({ text }) => text.match(/^:$/gm)?.length ?? 0;
+const streamIsOpen = (stream) => until(() => stream.id, () => `a stream with an id; so far: ${stream.text}${stream.errors}`);
 const clientCount = async (node) => sum(await metrics(node), /^carillon_node_num_clients/);
 const allSubscriptions = async () =>
   (await Promise.all(nodes.map((node) => metrics(node)))).reduce((n, m) => n + sum(m, /^carillon_node_num_subscriptions/), 0);
@@ -222,7 +224,7 @@ for (const name of ['nginx', 'haproxy']) {
     const edit = [[/75s/g, '2s']];
     const proxy = await startProxy(name, nodes, { edit });
     t.after(() => proxy.stop());
-    const streams = [['--http1.1'], ['--http2']].map((flags) => curl(t, proxy, `/sse?channel=${name}-idle`, { flags }));
+    const streams = PROTOCOLS.map((flag) => curl(t, proxy, `/sse?channel=${name}-idle`, { flags: [flag] }));
     const sdks = Object.keys(ENDPOINTS).map((transport) => makeSdk(t, proxy, transport));
     let lost = 0;
     for (const sdk of sdks) {
@@ -239,9 +241,13 @@ for (const name of ['nginx', 'haproxy']) {
     t.after(() => silent.stop());
     const other = await startProxy(name, [silent, silent], { edit });
     t.after(() => other.stop());
-    const stream = curl(t, other, '/sse?channel=silent');
-    await streamIsOpen(stream);
-    await within(20000, stream.ended, 'the proxy to cut a stream without heartbeats');
+    const cut = PROTOCOLS.map((flag) => curl(t, other, '/sse?channel=silent', { flags: [flag] }));
+    await Promise.all(cut.map(streamIsOpen));
+    await within(20000, Promise.all(cut.map(({ ended }) => ended)), 'the proxy to cut streams without heartbeats');
+    if (name === 'nginx')
+      assert.match(cut.map(({ errors }) => errors).join(), /\(18\) transfer closed.*\(92\)[^\n]*INTERNAL_ERROR/s);
+    else
+      await until(() => / [cs]D-- ?$/m.test(other.log()), () => `a time-out in the log: ${other.log()}`);
   });
 
   test(`${name}: a node stops: its clients end on the other one and miss nothing`, async (t) => {
