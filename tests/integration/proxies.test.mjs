@@ -249,6 +249,20 @@ for (const name of ['nginx', 'haproxy']) {
       await until(() => / [cs]D-- ?$/m.test(other.log()), () => `a time-out in the log: ${other.log()}`);
   });
 
+  test(`${name}: a reload cuts the streams of the old processes after a while, and Last-Event-ID goes on`, async (t) => {
+    const proxy = await startProxy(name, nodes, { edit: [[/(worker_shutdown_timeout|hard-stop-after) 30s/, '$1 1s']] });
+    t.after(() => proxy.stop());
+    const path = `/sse?channel=${name}-reload`;
+    const old = PROTOCOLS.map((flag) => curl(t, proxy, path, { flags: [flag] }));
+    await Promise.all(old.map(streamIsOpen));
+    proxy.reload();
+    await within(20000, Promise.all(old.map(({ ended }) => ended)), 'the old streams to end');
+    await publish(proxy, `${name}-reload`, 'missed');
+    const next = curl(t, proxy, path, { headers: { 'Last-Event-ID': old[0].id } });
+    await until(() => next.events.length === 1, () => `what was missed; so far: ${next.text}${next.errors}`);
+    assert.equal(next.events[0].data, '"missed"');
+  });
+
   test(`${name}: a node stops: its clients end on the other one and miss nothing`, async (t) => {
     const pair = await startNodes(redis, 2, { config });
     const [gone, left] = pair;

@@ -3,7 +3,7 @@
  *   const proxy = await startProxy('nginx', nodes, { edit: [[/75s/g, '2s']] });
  *   proxy.url, proxy.port, proxy.ca, proxy.folder      https; the certificate's authority; where its logs are
  *   proxy.log()                                        what it wrote: its own log and that of requests
- *   await proxy.reload();                              as the manual says: nginx -s reload; SIGUSR2
+ *   proxy.reload();                                    as the manual says: nginx -s reload; SIGUSR2
  *   await proxy.restart();                             killed, and started again on the same port
  *   await proxy.stop();
  *
@@ -147,12 +147,6 @@ class Proxy {
 
   reload() {
     this.#child.kill(this.#kind.reload);
-  }
-
-  /* Its worker processes; the first is the oldest. */
-  workers() {
-    const file = `/proc/${this.#child.pid}/task/${this.#child.pid}/children`;
-    return fs.readFileSync(file, 'utf8').trim().split(' ').filter(Boolean).map(Number);
   }
 
   /* The master ends its workers, and with them all connections. */
