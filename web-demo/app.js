@@ -5,7 +5,8 @@
  *   chat.js      messages, outbox          cursors.js     who points where
  *   chart.js     messages per second       bells.js       who is here
  *   status.js    connection state          flood.js       the limits at work (flood-worker.js)
- *   theme.js     light and dark, before the first paint
+ *   tap.js       an ear on the wire            wire.js      what travels (frames.js: in a word)
+ *   copy.js      buttons that copy             theme.js     light and dark, before the first paint
  *   pane.js      alone, or one of several nodes side by side (split.html)
  *
  * A room is two channels: chat-ROOM, which keeps a history, and live:cursors-ROOM, which does not (and two
@@ -15,12 +16,16 @@
 import { Belfry } from './bells.js';
 import { Chart } from './chart.js';
 import { Chat } from './chat.js';
-import { openLink, socketUrl } from './connection.js';
+import { openLink, socketUrl, transportsOf } from './connection.js';
+import { copyButton } from './copy.js';
 import { Cursors, isCursor } from './cursors.js';
 import { Flood } from './flood.js';
 import { channelOf, cleanRoom, hashOfRoom, hueOf, loadName, NAME_MAX, oneLine, randomId, roomOfUrl, saveName } from './identity.js';
 import { Offline } from './offline.js';
+import { urlOf } from './http.js';
 import { Status } from './status.js';
+import { tap } from './tap.js';
+import { Wire } from './wire.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -34,6 +39,7 @@ let unread = 0;
 const status = new Status({ onReconnect: () => link.connect() });
 const belfry = new Belfry();
 const chart = new Chart();
+const wire = new Wire();
 const chat = new Chat({
   publish: (message) => room.chat.publish(message),
   onRoundTrip: (ms) => status.roundTrip(ms),
@@ -69,9 +75,11 @@ function open(kind) {
   link?.close();
   offline.end();
   belfry.setMembers(null);
-  link = openLink(kind, window.Centrifuge, (state) => offline.until || show(state));
+  wire.use(kind);
+  const ear = tap(wire.ear(kind));
+  link = openLink(kind, { Sdk: window.Centrifuge, ear, onState: (state) => offline.until || show(state) });
   $('info-sdk').textContent = link.speaks;
-  $('sse-note').hidden = kind !== 'sse';
+  $('sse-note').hidden = kind !== 'eventsource';
   join();
   link.connect();
 }
@@ -126,6 +134,9 @@ function enter(name) {
   $('second').href = location.pathname + hashOfRoom(name);
   $('curl').textContent = `curl ${new URL('api/publish', location.href.split('#')[0])} \\\n`
     + `  -d '{"channel":"${channelOf('chat', name)}",\n       "data":"Hello from curl"}'`;
+  const stream = urlOf('sse');
+  stream.searchParams.append('channel', channelOf('chat', name));
+  $('listen').textContent = `curl -N '${stream}'`;
   if (window.parent !== window) window.parent.postMessage({ room: name }, '*');
   title();
 }
@@ -188,16 +199,11 @@ document.addEventListener('visibilitychange', () => {
   title();
 });
 
-/* The clipboard exists on https and localhost only; elsewhere the address bar must do. */
-$('invite').hidden = !navigator.clipboard;
-$('invite').addEventListener('click', async () => {
-  const url = location.href.split('#')[0] + hashOfRoom(room.name);
-  const done = await navigator.clipboard.writeText(url).then(() => 'Copied', () => 'Not allowed');
-  $('invite').textContent = done;
-  setTimeout(() => { $('invite').textContent = 'Copy link'; }, 1500);
-});
+copyButton($('invite'), () => location.href.split('#')[0] + hashOfRoom(room.name));
+copyButton($('copy-listen'), () => $('listen').textContent);
 
 $('transport').addEventListener('change', ({ target }) => open(target.value));
+for (const radio of $('transport').elements) radio.disabled = !transportsOf(window.Centrifuge).includes(radio.value);
 $('transport').querySelector('[value="websocket"]').checked = true; /* browsers keep it over a reload */
 
 $('node').textContent = location.host;

@@ -17,7 +17,8 @@ const MARKS = {
   earlier: () => 'earlier ↑',
   recovered: (count) => (count ? `recovered ${number(count, 'message')} you missed ↓` : 'back, and nothing was missed'),
   lost: (count) => (count ? `${number(count, 'message')} you missed ${count === 1 ? 'is' : 'are'} lost` : 'some messages may be lost'),
-  unknown: () => 'back; what was said meanwhile is not here',
+  resumed: () => 'back, where the stream was left ↓',
+  unknown: () => 'back; what was said meanwhile may not be here',
 };
 
 export const MESSAGES_MAX = 500;

@@ -1,7 +1,7 @@
-/* The link to the server: one small interface over the SDK, over sse.js, or over fallback.js when there
- * is no SDK.
+/* The link to the server: one small interface over the SDK on each of its transports, over sse.js, or over
+ * fallback.js when there is no SDK.
  *
- *   const link = openLink(kind, Sdk, onState);                kind: 'websocket' or 'sse'
+ *   const link = openLink(kind, { Sdk, ear, onState });       kind: one of transportsOf(Sdk); ear: of tap.js
  *   const room = link.join(channel, handlers);
  *   await room.publish(data);                                 rejects with { code, message }
  *   room.leave();  link.connect();  link.pause();  link.close();
@@ -24,16 +24,27 @@ import { SseLink } from './sse.js';
 export const socketUrl = urlOf('connection/websocket');
 socketUrl.protocol = socketUrl.protocol.replace('http', 'ws');
 
-export function openLink(kind, Sdk, onState) {
-  if (kind === 'sse') return new SseLink(onState);
-  return Sdk ? new SdkLink(Sdk, onState) : new FallbackLink(socketUrl.href, onState);
+const ENDPOINTS = {
+  websocket: socketUrl.href,
+  sse: urlOf('connection/sse').href,
+  http_stream: urlOf('connection/http_stream').href,
+};
+
+/* What there is to choose from; 'eventsource' is plain Server-Sent Events, without the SDK. */
+export const transportsOf = (Sdk) => [...(Sdk ? Object.keys(ENDPOINTS) : ['websocket']), 'eventsource'];
+
+export function openLink(kind, { Sdk, ear, onState }) {
+  if (kind === 'eventsource') return new SseLink(ear, onState);
+  return Sdk ? new SdkLink(kind, { Sdk, ear, onState }) : new FallbackLink(socketUrl.href, ear, onState);
 }
 
 class SdkLink {
-  speaks = 'the centrifuge SDK';
-
-  constructor(Sdk, onState) {
-    this.client = new Sdk(socketUrl.href, { name: 'carillon-demo', minReconnectDelay: 400, maxReconnectDelay: 6000 });
+  constructor(transport, { Sdk, ear, onState }) {
+    this.speaks = `the centrifuge SDK${transport === 'websocket' ? '' : ', and requests to send'}`;
+    this.client = new Sdk([{ transport, endpoint: ENDPOINTS[transport] }], {
+      name: 'carillon-demo', minReconnectDelay: 400, maxReconnectDelay: 6000, emulationEndpoint: urlOf('emulation').href,
+      websocket: ear.WebSocket, eventsource: ear.EventSource, fetch: ear.fetch,
+    });
     this.state = { phase: 'connecting', attempt: 1 };
     this.onState = onState;
     const change = (state) => this.onState(this.state = state);

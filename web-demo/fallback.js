@@ -14,15 +14,16 @@ const final = (code) => (code >= 3500 && code < 4000) || (code >= 4500 && code <
 export class FallbackLink {
   speaks = 'a few lines of WebSocket and fetch (no SDK)';
 
-  constructor(url, onState) {
-    Object.assign(this, { url, onState, rooms: new Map(), asked: new Map(), attempt: 0, id: 0, publish: publisher() });
+  constructor(url, ear, onState) {
+    Object.assign(this, { url, ear, onState, rooms: new Map(), asked: new Map(), attempt: 0, id: 0 });
+    this.publish = publisher(ear.fetch);
   }
 
   connect() {
     clearTimeout(this.timer);
     const state = { phase: this.lost ? 'reconnecting' : 'connecting', ...this.lost, attempt: this.attempt + 1 };
     this.onState({ ...state, since: Date.now() });
-    this.socket = new WebSocket(this.url);
+    this.socket = new this.ear.WebSocket(this.url);
     this.socket.onopen = () => this.#send({ connect: { name: 'carillon-demo-fallback' } });
     this.socket.onmessage = ({ data }) => data.split('\n').filter(Boolean).forEach((line) => this.#take(JSON.parse(line)));
     this.socket.onclose = ({ code, reason }) => this.#closed(code, reason || 'transport closed');
@@ -44,7 +45,7 @@ export class FallbackLink {
   }
 
   join(channel, handlers) {
-    const past = new Past((limit) => recall(channel, limit), handlers);
+    const past = new Past((limit) => recall(this.ear.fetch, channel, limit), handlers);
     this.rooms.set(channel, { ...handlers, past });
     handlers.onMembers?.(null);
     if (this.isConnected) this.#send({ subscribe: { channel } });

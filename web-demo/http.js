@@ -1,4 +1,5 @@
-/* Publishing and reading the history over plain HTTP, for links without the SDK, and where our node is.
+/* Publishing and reading the history over plain HTTP, for links without the SDK, and where our node is. The fetch
+ * is given: one that is listened to (tap.js).
  *
  * The demo's API needs no key. A real page would ask its own application server, which holds the key.
  */
@@ -8,15 +9,15 @@ root.search = root.hash = '';
 export const urlOf = (path) => new URL(path, root);
 
 /* Gives publish(channel, data), one request at a time: parallel ones may overtake each other. */
-export function publisher() {
+export function publisher(fetch) {
   let last = Promise.resolve();
-  return (channel, data) => (last = last.catch(() => {}).then(() => post('publish', { channel, data })));
+  return (channel, data) => (last = last.catch(() => {}).then(() => post(fetch, 'publish', { channel, data })));
 }
 
 /* Gives { publications, epoch, offset }, the newest first. */
-export const recall = (channel, limit) => post('history', { channel, limit, reverse: true });
+export const recall = (fetch, channel, limit) => post(fetch, 'history', { channel, limit, reverse: true });
 
-async function post(method, params) {
+async function post(fetch, method, params) {
   const response = await fetch(urlOf(`api/${method}`), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },

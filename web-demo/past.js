@@ -1,7 +1,7 @@
 /* A channel's past: what was said before we came, and while we were away.
  *
  *   const past = new Past(recall, handlers);    recall(limit) gives a promise of { publications }, newest first
- *   past.publication({ data, offset, info });   each one that arrives
+ *   past.publication({ data, offset, info }, when);   each one that arrives; 'live' unless somebody knows better
  *   past.subscribed(position, isRecovered);     after every (re)subscribe; no position: nothing is kept
  *   past.stop();
  *
@@ -32,9 +32,9 @@ export class Past {
     this.#held = [];
   }
 
-  publication(publication) {
+  publication(publication, when = 'live') {
     if (this.#held) this.#held.push(publication);
-    else this.#give(publication, 'live');
+    else this.#give(publication, when);
   }
 
   async subscribed(position, isRecovered = false) {

@@ -1,5 +1,5 @@
 /* What the demo page remembers, against the real server: a fresh page is filled from the history, and one
- * that was away shows what it missed, in order and once: with the SDK, without it, and over SSE.
+ * that was away shows what it missed, in order and once: with the SDK, without it, and over EventSource.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -96,7 +96,7 @@ class Speaker {
 }
 
 test('a page that enters while somebody speaks without a pause shows all of it, in order and once', async () => {
-  /* Not over plain SSE: its publications have no offsets yet by which the history could be joined. */
+  /* Not over EventSource: its publications have no offsets by which the history could be joined. */
   for (const kind of ['websocket', 'fallback']) {
     const ann = await visit(browser, server, { room: 'silence', hasSdk: kind !== 'fallback' });
     for (let round = 1; round <= 5; round++) {
@@ -204,24 +204,45 @@ test('what the server does not have any more is said to be lost', async () => {
   await risen.stop();
 });
 
-test('SSE shows what was said before, and after a break that it cannot tell what it missed', async () => {
+test('EventSource shows what was said before, and after a break what was missed', async () => {
   const ann = await visit(browser, server, { room: 'elsewhere' });
-  await ann.switchTo('sse');
+  await ann.switchTo('eventsource');
   await tell(server, 'stream', 'only words', { text: 'no. 1.' });
   await ann.page.evaluate(() => (location.hash = '#room=stream'));
   assert.deepEqual(await logWith(ann, 'no. 1.'), ['only words', 'no. 1.', '- earlier ↑ -']);
   await ann.switchTo('websocket');
   await ann.say('no. 2.');
   await ann.sees('no. 2.');
-  await ann.switchTo('sse');
+  await ann.switchTo('eventsource');
   await ann.say('no. 3.');
   const log = ['only words', 'no. 1.', '- earlier ↑ -', 'no. 2.', 'no. 3.'];
   assert.deepEqual(await logWith(ann, 'no. 3.'), log, 'another transport repeats nothing');
   await goOffline(ann);
+  const at = new Date(Date.now() - 20 * 60000);
+  await tell(server, 'stream', 'no. 4.', { text: 'no. 5.', at: at.getTime() });
   await comeBack(ann);
-  await ann.page.locator('#log .mark[data-kind="unknown"]').waitFor();
-  assert.deepEqual((await ann.log()).slice(0, -1), log);
+  await tell(server, 'stream', 'no. 6.');
+  assert.deepEqual(await logWith(ann, 'no. 6.'), [...log, '- back, where the stream was left ↓ -', ...numbers(4, 6)]);
+  const time = ann.page.locator('#log .msg', { hasText: 'no. 5.' }).locator('time');
+  assert.equal(await time.getAttribute('datetime'), at.toISOString());
   await ann.leave();
+});
+
+test('EventSource says what the server does not have any more', async () => {
+  const small = await startServer({ config: demoConfig(({ channel }) => (channel.without_namespace.history_size = 3)) });
+  const ann = await visit(browser, small, { room: 'short' });
+  await ann.switchTo('eventsource');
+  await ann.say('no. 1.');
+  await ann.sees('no. 1.');
+  await goOffline(ann);
+  await tell(small, 'short', ...numbers(2, 8));
+  await comeBack(ann);
+  await ann.page.locator('#log .mark[data-kind="lost"]').waitFor();
+  await tell(small, 'short', 'no. 9.');
+  assert.deepEqual((await logWith(ann, 'no. 9.')).slice(-3),
+                   ['- back, where the stream was left ↓ -', '- some messages may be lost -', 'no. 9.']);
+  await ann.leave();
+  await small.stop();
 });
 
 test('where nothing is kept the page says nothing about it', async () => {
@@ -241,9 +262,12 @@ test('where nothing is kept the page says nothing about it', async () => {
     await ann.leave();
   }
   const ben = await visit(browser, plain, { room: 'plain' });
-  await ben.switchTo('sse'); /* asks for the history, which is refused */
+  await ben.switchTo('eventsource'); /* asks for the history, which is refused */
   await ben.say('there');
   assert.deepEqual(await logWith(ben, 'there'), ['there']);
+  await goOffline(ben);
+  await comeBack(ben);
+  await ben.page.locator('#log .mark', { hasText: 'may not be here' }).waitFor();
   await ben.leave();
   await plain.stop();
 });

@@ -1,4 +1,4 @@
-/* The demo page over two nodes on a real Redis: side by side, by WebSocket and by SSE, who is here, and
+/* The demo page over two nodes on a real Redis: side by side, by WebSocket and by EventSource, who is here, and
  * what the limits do to a flood.
  */
 import assert from 'node:assert/strict';
@@ -70,9 +70,9 @@ test('who is here is exact over both nodes, named as soon as they speak', async 
   await ann.say('It is me');
   await left.view.locator('#belfry [aria-label="Ann"]').waitFor();
   assert.equal(await left.view.locator('#belfry [aria-label="guest"]').count(), 2);
-  await guest.switchTo('sse');
+  await guest.switchTo('eventsource');
   await left.isHere(4);
-  assert.match(await guest.page.textContent('#here'), /^\d+ seen$/, 'SSE cannot ask');
+  assert.match(await guest.page.textContent('#here'), /^\d+ seen$/, 'EventSource cannot ask');
   await guest.leave();
   for (const visitor of [left, right, ann])
     await visitor.isHere(3);
@@ -83,12 +83,12 @@ test('who is here is exact over both nodes, named as soon as they speak', async 
   await both.leave();
 });
 
-test('a pane switches to SSE and back: the same messages, both ways', async () => {
+test('a pane switches to EventSource and back: the same messages, both ways', async () => {
   const [both, left, right] = await sideBySide({ room: 'switch' });
   await left.say('before');
   await right.sees('before');
-  await right.switchTo('sse');
-  assert.ok(await right.view.locator('#sse-note').isVisible(), 'the page says what SSE cannot do');
+  await right.switchTo('eventsource');
+  assert.ok(await right.view.locator('#sse-note').isVisible(), 'the page says what it cannot do');
   await untilMetrics(nodes[1], (m) => sum(m, /num_clients/) === 1, 'the socket is gone, the stream is there');
   await right.say('over SSE 🔔 <b>');
   await left.sees('over SSE 🔔 <b>');
@@ -125,7 +125,7 @@ test('when a node is killed the other goes on, and its pane comes back with it, 
   const both = await visitSplit(browser, [nodes[0], mortal], { room: 'mortal', expected: [SERVER_GONE] });
   const [left, right] = [await both.pane(0), await both.pane(1)];
   const ann = await visit(browser, mortal, { room: 'mortal', expected: [SERVER_GONE] });
-  await ann.switchTo('sse');
+  await ann.switchTo('eventsource');
   await mortal.kill();
   for (const visitor of [right, ann])
     await visitor.phase('reconnecting');
@@ -157,7 +157,7 @@ test('a stream that is refused says why', async () => {
     channel.without_namespace.allow_subscribe_for_anonymous = false;
   }) });
   const ann = await visit(browser, closed, { expected: [/403/] });
-  await ann.page.locator('#transport label').nth(1).click();
+  await ann.choose('eventsource');
   await ann.phase('disconnected');
   await ann.page.locator('#alert', { hasText: /Disconnected: .+ \(403\)/ }).waitFor();
   await ann.leave();

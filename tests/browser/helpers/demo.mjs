@@ -107,8 +107,12 @@ class Visitor {
     return this.view.locator('#here', { hasText: new RegExp(`^${count} here$`) }).waitFor();
   }
 
+  choose(transport) {
+    return this.view.locator('#transport label', { has: this.view.locator(`[value="${transport}"]`) }).click();
+  }
+
   async switchTo(transport) {
-    await this.view.locator('#transport label', { has: this.view.locator(`[value="${transport}"]`) }).click();
+    await this.choose(transport);
     await this.view.locator('#info-transport', { hasText: transport }).waitFor({ state: 'attached' });
     await this.phase('connected');
   }
