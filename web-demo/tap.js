@@ -10,10 +10,15 @@
 const encoder = new TextEncoder();
 export const sizeOf = (text) => encoder.encode(text).length;
 
-/* RFC 6455, 5.2: two bytes, more for the length, four for the mask of what a browser sends. */
-function frameBytes(text, isOut) {
-  const size = sizeOf(text);
-  return size + (size < 126 ? 2 : size < 65536 ? 4 : 10) + (isOut ? 4 : 0);
+/* RFC 6455, 5.2: two bytes, and more for the length; four for the mask of what a browser sends. The server sends
+ * long messages in pieces. */
+const PIECE_BYTES = 65536;
+const headerBytes = (size) => (size < 126 ? 2 : size < 65536 ? 4 : 10);
+const sentBytes = (size) => size + headerBytes(size) + 4;
+
+function receivedBytes(size) {
+  const rest = size % PIECE_BYTES;
+  return size + Math.floor(size / PIECE_BYTES) * headerBytes(PIECE_BYTES) + (rest || !size ? headerBytes(rest) : 0);
 }
 
 const NAMED = ['lost', 'error', 'disconnect'];
@@ -39,11 +44,11 @@ export function tap(onFrame) {
   class HeardWebSocket extends WebSocket {
     constructor(...args) {
       super(...args);
-      this.addEventListener('message', ({ data }) => onFrame({ text: data, bytes: frameBytes(data, false) }));
+      this.addEventListener('message', ({ data }) => onFrame({ text: data, bytes: receivedBytes(sizeOf(data)) }));
     }
 
     send(text) {
-      onFrame({ isOut: true, text, bytes: frameBytes(text, true) });
+      onFrame({ isOut: true, text, bytes: sentBytes(sizeOf(text)) });
       super.send(text);
     }
   }

@@ -7,10 +7,11 @@ import { connect } from './protocol.mjs';
 import { deadline } from './server.mjs';
 
 /* Forwards TCP to one of these ports, one after the other, and cuts when told to: the network between a client and
- * the server. */
+ * the server. bytes: how many went up to the server and down to the client. */
 export async function flakyLink(ports) {
   let next = 0;
   const pairs = new Set();
+  const bytes = { up: 0, down: 0 };
   const listener = net.createServer((client) => {
     const server = net.connect({ port: ports[next++ % ports.length], host: '127.0.0.1', noDelay: true });
     client.unref();
@@ -24,11 +25,14 @@ export async function flakyLink(ports) {
     };
     for (const socket of [client, server])
       socket.on('error', end).on('close', end);
+    client.on('data', ({ length }) => (bytes.up += length));
+    server.on('data', ({ length }) => (bytes.down += length));
     client.pipe(server).pipe(client);
   }).listen(0, '127.0.0.1');
   await once(listener, 'listening');
   listener.unref(); /* a failed test must not wait for it */
   return {
+    bytes,
     url: `http://127.0.0.1:${listener.address().port}`,
     wsUrl: `ws://127.0.0.1:${listener.address().port}/connection/websocket`,
     cut: () => pairs.forEach(({ client, server }) => {
