@@ -235,3 +235,18 @@ test('EventSource with credentials: open to an allowed origin, closed at once to
   assert.equal(await listen(await openPage(t), `${server.url}/sse?channel=cors`), 1);
   assert.equal(await listen(await openPage(t, evil), `${server.url}/sse?channel=cors`), 'closed');
 });
+
+test('Chromium opens six streams per server over HTTP/1.1: the seventh waits until one is closed', async (t) => {
+  const page = await openPage(t);
+  await page.evaluate((url) => {
+    window.opened = new Set();
+    window.sources = Array.from({ length: 7 }, (_, n) => Object.assign(new EventSource(`${url}-${n}`), { onopen: () => window.opened.add(n) }));
+  }, `${server.url}/sse?channel=six`);
+  await page.waitForFunction(() => window.opened.size === 6);
+  await publish('six-0', 1); /* and back: the seventh has had its time */
+  await page.evaluate((url) => Promise.race([fetch(url, { mode: 'no-cors' }).then(() => Promise.reject(new Error('a seventh connection'))),
+                                             new Promise((resolve) => setTimeout(resolve, 300))]), `${server.url}/health`);
+  assert.equal(await page.evaluate(() => window.opened.size), 6);
+  await page.evaluate(() => window.sources[0].close());
+  await page.waitForFunction(() => window.opened.size === 7);
+});

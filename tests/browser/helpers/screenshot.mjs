@@ -8,14 +8,16 @@ const SIZE = { width: 1280, height: 720 };
 const PLAY_MS = 45000;
 
 const VIEWER = 'Brisk Otter';
+/* Who, what, and the transport that the viewer has just changed to. */
 const SCRIPT = [
   ['Golden Hare', 'Morning! The new bells are up 🔔'],
   ['Amber Robin', 'Heard them from across the river.'],
-  ['Brisk Otter', 'Is that your cursor, up there?'],
+  ['Brisk Otter', 'Is that your cursor, up there?', 'eventsource'],
   ['Golden Hare', 'It is. And you can see it in the chart, too.'],
   ['Amber Robin', 'What happens when the server goes down?'],
-  ['Brisk Otter', 'Kill it and see: every page comes back by itself.'],
+  ['Brisk Otter', 'Kill it and see: every page comes back by itself.', 'http_stream'],
   ['Amber Robin', 'Without a reload 😄'],
+  ['Brisk Otter', 'On every transport.', 'websocket'],
 ];
 
 /* Slow loops for each cursor, ending at a place of its own. */
@@ -41,13 +43,15 @@ export async function takeScreenshot(browser, server, target) {
 
 async function play(visitors) {
   const start = performance.now();
-  const lines = SCRIPT.map(([who, text], i) => ({ who, text, at: (0.12 + 0.82 * (i / (SCRIPT.length - 1))) * PLAY_MS }));
+  const lines = SCRIPT.map(([who, text, over], i) => ({ who, text, over, at: (0.12 + 0.82 * (i / (SCRIPT.length - 1))) * PLAY_MS }));
   for (;;) {
     const now = performance.now() - start;
     if (now > PLAY_MS)
       return;
     while (lines.length > 0 && lines[0].at < now) {
-      const { who, text } = lines.shift();
+      const { who, text, over } = lines.shift();
+      if (over)
+        await visitors.get(VIEWER).switchTo(over);
       await visitors.get(who).say(text);
     }
     for (const [name, pathOf] of Object.entries(PATHS)) {
