@@ -36,8 +36,13 @@ export class Wire {
       this.#isPinned = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 30;
     }, { passive: true });
     const toggle = $('wire-toggle');
-    toggle.addEventListener('click', () => this.#open(toggle.getAttribute('aria-expanded') === 'false'));
-    $('wire').addEventListener('keydown', ({ key }) => key === 'Escape' && this.#open(false));
+    const isOpen = () => toggle.getAttribute('aria-expanded') === 'true';
+    toggle.addEventListener('click', () => this.#open(!isOpen()));
+    $('wire').addEventListener('keydown', ({ key }) => {
+      if (key !== 'Escape' || !isOpen()) return;
+      this.#open(false);
+      toggle.focus();
+    });
   }
 
   use(transport) {
