@@ -89,10 +89,13 @@ export class SseLink {
       for (const room of this.#rooms.values()) this.#listens(room);
     };
     source.onmessage = ({ data, lastEventId }) => {
-      if (lastEventId) this.#place.id = lastEventId;
-      if (data) this.#take(JSON.parse(data));
+      this.#place.id = lastEventId;
+      this.#take(JSON.parse(data));
     };
-    source.addEventListener('lost', ({ data }) => this.#rooms.get(JSON.parse(data).channel)?.onMark?.({ kind: 'lost' }));
+    source.addEventListener('lost', ({ data, lastEventId }) => {
+      this.#place.id = lastEventId;
+      this.#rooms.get(JSON.parse(data).channel)?.onMark?.({ kind: 'lost' });
+    });
     source.addEventListener('disconnect', ({ data }) => ({ reason } = JSON.parse(data)));
     source.onerror = ({ data }) => {
       if (data) return void ({ message: reason } = JSON.parse(data)); /* an event of the server's; the end follows */

@@ -215,6 +215,21 @@ test('the list keeps the newest frames, and stands still for who reads above', a
   await ann.leave();
 });
 
+test('nothing around the list moves, whatever travels', async () => {
+  const ann = await visit(browser, server, { room: 'still' });
+  await ann.page.evaluate(() => {
+    window.moved = [];
+    const isOurs = ({ node }) => node && document.querySelector('aside').contains(node) && !document.getElementById('frames').contains(node);
+    new PerformanceObserver((list) => list.getEntries().forEach(({ sources }) => window.moved.push(...sources.filter(isOurs).map(({ node }) => node.nodeName))))
+      .observe({ type: 'layout-shift', buffered: true });
+  });
+  await tell('still', ...Array.from({ length: 40 }, (_, n) => ({ text: `${n}. ${'long '.repeat(n)}` })));
+  await ann.page.locator('#frames li', { hasText: '39. ' }).waitFor();
+  await ann.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  assert.deepEqual(await ann.page.evaluate(() => window.moved), []);
+  await ann.leave();
+});
+
 test('without the SDK the page offers what it has', async () => {
   const ann = await visit(browser, server, { room: 'few', hasSdk: false });
   const isOffered = (value) => ann.page.locator(`#transport [value="${value}"]`).isEnabled();
