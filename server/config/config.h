@@ -150,10 +150,11 @@ struct config {
     uint32_t websocket_message_size_limit_bytes;
     uint32_t websocket_fragment_limit; /* own: fragments of one message, 1024 */
 
-    bool sse_enabled, http_stream_enabled; /* of SDKs */
-    char *sse_handler_prefix, *http_stream_handler_prefix, *emulation_handler_prefix;
+    bool sse_enabled, http_stream_enabled, uni_sse_enabled; /* of SDKs; without one */
+    char *sse_handler_prefix, *http_stream_handler_prefix, *emulation_handler_prefix,
+        *uni_sse_handler_prefix;
     uint32_t sse_max_request_body_bytes, http_stream_max_request_body_bytes,
-        emulation_max_request_body_bytes;
+        emulation_max_request_body_bytes, uni_sse_max_request_body_bytes;
 
     bool sse_plain_enabled;                   /* own: plain_sse.enabled */
     char *sse_plain_handler_prefix;           /* own: plain_sse.handler_prefix, "/sse" */

@@ -89,6 +89,7 @@ static void check_prefixes(struct config_loader *l) {
         {"websocket.handler_prefix", c->websocket_handler_prefix, !c->websocket_disabled},
         {"plain_sse.handler_prefix", c->sse_plain_handler_prefix, c->sse_plain_enabled},
         {"sse.handler_prefix", c->sse_handler_prefix, c->sse_enabled},
+        {"uni_sse.handler_prefix", c->uni_sse_handler_prefix, c->uni_sse_enabled},
         {"http_stream.handler_prefix", c->http_stream_handler_prefix, c->http_stream_enabled},
         {"emulation.handler_prefix", c->emulation_handler_prefix,
          c->sse_enabled || c->http_stream_enabled},

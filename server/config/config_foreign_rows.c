@@ -13,7 +13,7 @@
 #define NO_MAP "map subscriptions are not supported"
 #define NO_POLL "shared poll subscriptions are not supported"
 #define NO_COMPRESSION "messages are not compressed"
-#define NO_UNI "unidirectional transports are not served"
+#define NO_UNI "of the unidirectional transports only uni_sse is served"
 #define NO_ADMIN "there is no admin page"
 #define NO_PUBLIC_SPLIT "the API, metrics and health checks would be on the public port"
 #define NO_PROXY "the application would not be asked"
@@ -213,10 +213,8 @@ static const struct foreign websocket_rows[] = {
 };
 
 static const struct foreign transport_rows[] = {
-    {"uni_sse.enabled", FOREIGN_BOOL, HARMLESS, "", NO_UNI},
-    {"uni_sse.handler_prefix", FOREIGN_TEXT, HARMLESS, "/connection/uni_sse", NO_UNI},
-    {"uni_sse.max_request_body_size", FOREIGN_INT, HARMLESS, "65536", NO_UNI},
-    {"uni_sse.connect_code_to_http_response", FOREIGN_SECTION, HARMLESS, "", NO_UNI},
+    {"uni_sse.connect_code_to_http_response", FOREIGN_SECTION, HARMLESS, "",
+     "a refused connect is a disconnect push in the stream"},
     {"uni_http_stream.enabled", FOREIGN_BOOL, HARMLESS, "", NO_UNI},
     {"uni_http_stream.handler_prefix", FOREIGN_TEXT, HARMLESS, "/connection/uni_http_stream",
      NO_UNI},

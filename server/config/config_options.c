@@ -363,6 +363,13 @@ const struct option config_options[] = {
     {"emulation.max_request_body_size", OPTION_BYTES, AT(emulation_max_request_body_bytes), 128,
      MIB, "65536", .text = "Largest body of such a request."},
 
+    {"uni_sse.enabled", OPTION_BOOL, AT(uni_sse_enabled), 0, 0, "false",
+     .text = "Unidirectional Server-Sent Events: a connect in the URL, then pushes."},
+    {"uni_sse.handler_prefix", OPTION_TEXT, AT(uni_sse_handler_prefix), 2, PREFIX_BYTES,
+     "/connection/uni_sse", .text = "Path of that endpoint.", .check = config_check_prefix},
+    {"uni_sse.max_request_body_size", OPTION_BYTES, AT(uni_sse_max_request_body_bytes), 128, MIB,
+     "65536", .text = "Largest body of a POST there."},
+
     {"plain_sse.enabled", OPTION_BOOL, AT(sse_plain_enabled), 0, 0, "true",
      .text = "Server-Sent Events without an SDK: `GET /sse?channel=NAME`.", .flags = OPTION_OWN},
     {"plain_sse.handler_prefix", OPTION_TEXT, AT(sse_plain_handler_prefix), 2, PREFIX_BYTES, "/sse",

@@ -1,12 +1,17 @@
-/* HTTP for SDKs where WebSocket cannot go: commands up in requests, the protocol down in a stream.
+/* HTTP of the Centrifugo protocol where WebSocket cannot go: commands up in requests, the protocol
+ * down in a stream.
  *
  *     GET  <sse.handler_prefix>?cf_connect=COMMANDS, or POST with COMMANDS    Server-Sent Events
  *     POST <http_stream.handler_prefix>, body COMMANDS                       lines of JSON
  *     POST <emulation.handler_prefix> {"session":S,"node":N,"data":"COMMANDS"}    204
+ *     GET  <uni_sse.handler_prefix>?cf_connect=CONNECT, or POST with CONNECT   one way: only pushes
  *
  * COMMANDS are the client protocol's, one per line, the first one connect. Its reply tells session
- * and node (session/emulated.h), so that no sticky sessions are needed. Source: centrifugal/
- * centrifuge, handler_sse.go, handler_http_stream.go, handler_emulation.go.
+ * and node (session/emulated.h), so that no sticky sessions are needed. CONNECT is the object of a
+ * connect alone, or nothing; its "subs" name channels. What is wrong with a connect is told in the
+ * stream. Source: centrifugal/
+ * centrifuge, handler_sse.go, handler_http_stream.go, handler_emulation.go; centrifugo,
+ * internal/unisse.
  *
  * Thread: the worker.
  */

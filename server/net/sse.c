@@ -4,46 +4,14 @@
  */
 #include "server/net/sse.h"
 
-#include "server/net/handshake.h"
 #include "server/net/stream.h"
 #include "server/protocol/sse.h"
 #include "server/protocol/sse_id.h"
-
-#include <stdio.h>
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
 bool sse_is_for(const struct config *config, struct str path) {
     return config->sse_plain_enabled && str_equal(path, str_of(config->sse_plain_handler_prefix));
-}
-
-static void refuse(struct http_conn *c, const struct http_request *q, int status,
-                   const char *text) {
-    struct http_response r = {0};
-    struct buf headers = {0};
-    http_response_text(&r, status, text);
-    if (status != 403)
-        stream_add_cors(&headers, q);
-    buf_add_char(&headers, '\0');
-    r.headers = headers.p;
-    if (status == 405)
-        snprintf(r.allow, sizeof(r.allow), "GET, OPTIONS");
-    http_exchange_answer(c, &r);
-    buf_fini(&headers);
-}
-
-static void answer_preflight(struct http_conn *c, const struct http_request *q) {
-    struct http_response r = {.status = 204};
-    struct buf headers = {0};
-    stream_add_cors(&headers, q);
-    buf_add_z(&headers,
-              "Access-Control-Allow-Methods: GET\r\n"
-              "Access-Control-Allow-Headers: authorization, cache-control, last-event-id\r\n"
-              "Access-Control-Max-Age: 300\r\n");
-    buf_add_char(&headers, '\0');
-    r.headers = headers.p;
-    http_exchange_answer(c, &r);
-    buf_fini(&headers);
 }
 
 /* --- token ------------------------------------------------------------------------------------ */
@@ -164,21 +132,16 @@ static void open_stream(struct http_conn *c, const struct http_request *q) {
         return;
     }
     client_gone(client, CLOSE_BAD_REQUEST);
-    refuse(c, q, r.status, r.text);
+    stream_refuse(c, q, r.status, r.text);
 }
 
 void sse_begin(struct http_conn *c, const struct http_request *q) {
-    const struct config *config = c->http->sessions->config;
-    if (q->origin.n && !handshake_origin_is_allowed(config, q->origin))
-        refuse(c, q, 403, "this origin is not in client.allowed_origins");
-    else if (str_equal(q->method, STR("OPTIONS")))
-        answer_preflight(c, q);
-    else if (!str_equal(q->method, STR("GET")))
-        refuse(c, q, 405, "a stream is a GET");
-    else if (!http_query_value(q->query, "channel", 0).n)
-        refuse(c, q, 400, "name one channel or more: ?channel=NAME");
+    if (!stream_may_run(c, q, "GET"))
+        return;
+    if (!http_query_value(q->query, "channel", 0).n)
+        stream_refuse(c, q, 400, "name one channel or more: ?channel=NAME");
     else if (find_last_id(q).n > SSE_ID_MAX_BYTES)
-        refuse(c, q, 400, "Last-Event-ID, or last_event_id, has at most 1024 bytes");
+        stream_refuse(c, q, 400, "Last-Event-ID, or last_event_id, has at most 1024 bytes");
     else
         open_stream(c, q);
 }

@@ -4,6 +4,8 @@
  */
 #include "server/net/stream.h"
 
+#include "server/net/handshake.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -54,7 +56,10 @@ const struct transport_ops stream_transport = {
     .peer = transport_peer,
 };
 
-void stream_add_cors(struct buf *b, const struct http_request *q) {
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* Header lines that let the request's origin read the response. */
+static void add_cors(struct buf *b, const struct http_request *q) {
     buf_add_z(b, "Vary: Origin\r\n");
     if (q->origin.n)
         buf_printf(b,
@@ -62,6 +67,74 @@ void stream_add_cors(struct buf *b, const struct http_request *q) {
                    "Access-Control-Allow-Credentials: true\r\n",
                    STR_ARG(q->origin));
 }
+
+static void answer(struct http_conn *c, struct http_response *r, struct buf *headers) {
+    buf_add_char(headers, '\0');
+    r->headers = headers->p;
+    http_exchange_answer(c, r);
+    buf_fini(headers);
+}
+
+void stream_answer(struct http_conn *c, const struct http_request *q, struct http_response *r) {
+    struct buf headers = {0};
+    add_cors(&headers, q);
+    answer(c, r, &headers);
+}
+
+void stream_refuse(struct http_conn *c, const struct http_request *q, int status,
+                   const char *text) {
+    struct http_response r = {0};
+    http_response_text(&r, status, text);
+    stream_answer(c, q, &r);
+}
+
+static void refuse_origin(struct http_conn *c) {
+    struct http_response r = {0};
+    http_response_text(&r, 403, "this origin is not in client.allowed_origins");
+    http_exchange_answer(c, &r);
+}
+
+static void answer_preflight(struct http_conn *c, const struct http_request *q,
+                             const char *methods) {
+    struct buf headers = {0};
+    add_cors(&headers, q);
+    buf_printf(&headers,
+               "Access-Control-Allow-Methods: %s\r\n"
+               "Access-Control-Allow-Headers: authorization, cache-control, content-type, "
+               "last-event-id\r\n"
+               "Access-Control-Max-Age: 300\r\n",
+               methods);
+    answer(c, &(struct http_response){.status = 204}, &headers);
+}
+
+static bool is_one_of(struct str method, const char *methods) {
+    struct str rest = str_of(methods), one;
+    while (str_cut(&rest, ',', &one))
+        if (str_equal(method, str_trim(one)))
+            return true;
+    return false;
+}
+
+static void refuse_method(struct http_conn *c, const struct http_request *q, const char *methods) {
+    struct http_response r = {0};
+    http_response_text(&r, 405, "not a method of this endpoint");
+    snprintf(r.allow, sizeof(r.allow), "%s, OPTIONS", methods);
+    stream_answer(c, q, &r);
+}
+
+bool stream_may_run(struct http_conn *c, const struct http_request *q, const char *methods) {
+    if (q->origin.n && !handshake_origin_is_allowed(c->http->sessions->config, q->origin))
+        refuse_origin(c);
+    else if (str_equal(q->method, STR("OPTIONS")))
+        answer_preflight(c, q, methods);
+    else if (!is_one_of(q->method, methods))
+        refuse_method(c, q, methods);
+    else
+        return true;
+    return false;
+}
+
+/* --- the stream ------------------------------------------------------------------------------- */
 
 void stream_begin(struct http_conn *c, struct client *client, const struct http_request *q,
                   const char *content_type, struct str first) {
@@ -76,7 +149,7 @@ void stream_begin(struct http_conn *c, struct client *client, const struct http_
                "Cache-Control: no-store, no-transform\r\nX-Accel-Buffering: no\r\n"
                "X-Content-Type-Options: nosniff\r\nConnection: close\r\n",
                content_type);
-    stream_add_cors(&b, q);
+    add_cors(&b, q);
     buf_add_z(&b, "\r\n");
     buf_add(&b, first);
     /* The first write to a fresh response; a dead one shows soon. */

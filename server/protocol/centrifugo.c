@@ -11,6 +11,7 @@
 
 #include "server/base/json_scan.h"
 #include "server/base/log.h"
+#include "server/base/mem.h"
 #include "server/protocol/centrifugo_command.h"
 #include "server/protocol/centrifugo_encode.h"
 #include "server/session/client.h"
@@ -256,6 +257,58 @@ void centrifugo_receive(struct client *c, struct str message) {
         while (rest.n && (rest.p[0] == '\n' || rest.p[0] == '\r' || rest.p[0] == ' '))
             rest = str_slice(rest, 1, rest.n);
     } while (rest.n && c->state < CLIENT_CLOSING);
+}
+
+/* --- one way ---------------------------------------------------------------------------------- */
+
+static bool read_connect(struct str message, struct command *out) {
+    struct json_value object;
+    struct json_fault fault;
+    return json_scan_all(message, &object, &fault) && command_read_connect(object, out) &&
+           (!command_has(out, CONNECT_SUBS) || are_positions(out->values[CONNECT_SUBS]));
+}
+
+bool centrifugo_is_connect(struct str message) {
+    struct command q;
+    return read_connect(message, &q);
+}
+
+/* The channels named there; gives the array, whose texts are in `texts`. */
+static struct str *list_wanted(struct json_value subs, struct buf *texts, size_t *count) {
+    struct json_value key, item;
+    struct buf scratch = {0};
+    struct str *wanted = mem_array(subs.text.n / 2 + 1, sizeof(*wanted));
+    buf_reserve(texts, subs.text.n); /* decoded they are no longer: it does not move */
+    *count = 0;
+    for (size_t at = 0; json_each(subs, &at, &key, &item);) {
+        struct str name = json_decode(key, &scratch);
+        wanted[(*count)++] = (struct str){texts->p + texts->n, name.n};
+        buf_add(texts, name);
+    }
+    buf_fini(&scratch);
+    return wanted;
+}
+
+void centrifugo_receive_connect(struct client *c, struct str message) {
+    struct command q;
+    struct buf texts = {0};
+    struct str *wanted = NULL;
+    if (!read_connect(message, &q)) {
+        client_close(c, CLOSE_BAD_REQUEST);
+        return;
+    }
+    metrics_add(c->sessions->metrics, METRIC_COMMANDS, 1);
+    struct client_connect connect = {.token =
+                                         command_string(&q, CONNECT_TOKEN, &c->sessions->scratch)};
+    if (command_has(&q, CONNECT_SUBS)) {
+        connect.find_position = find_position;
+        connect.positions = &q.values[CONNECT_SUBS];
+        connect.wanted = wanted =
+            list_wanted(q.values[CONNECT_SUBS], &texts, &connect.wanted_count);
+    }
+    client_connect(c, &connect);
+    mem_free(wanted);
+    buf_fini(&texts);
 }
 
 /* --- frames ----------------------------------------------------------------------------------- */

@@ -17,7 +17,16 @@ extern const struct protocol protocol_centrifugo_ws;
  * The end is a push, after which the stream ends. */
 extern const struct protocol protocol_centrifugo_sse, protocol_centrifugo_stream;
 
+/* One way, down as Server-Sent Events: bare pushes, the first one "connect". The one message that
+ * such a client receives is the object of a connect; it is given those of its "subs" that it may
+ * subscribe to. */
+extern const struct protocol protocol_centrifugo_uni_sse;
+
 /* Commands, the same over every wire. */
 void centrifugo_receive(struct client *c, struct str message);
+
+/* The object of a connect, of a client that sends nothing else; is it one? Also null. */
+void centrifugo_receive_connect(struct client *c, struct str message);
+bool centrifugo_is_connect(struct str message);
 
 #endif

@@ -148,6 +148,11 @@ bool command_read(struct json_value text, struct command *out) {
     return out->kind < COMMAND_KINDS && read_members(f[out->kind].value, out);
 }
 
+bool command_read_connect(struct json_value object, struct command *out) {
+    *out = (struct command){.kind = COMMAND_CONNECT};
+    return object.kind == JSON_KIND_NULL || read_members(object, out);
+}
+
 struct str command_string(const struct command *q, int which, struct buf *scratch) {
     return command_has(q, which) ? json_decode(q->values[which], scratch) : STR_NONE;
 }

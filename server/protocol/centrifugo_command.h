@@ -57,6 +57,9 @@ struct command {
 /* False when it is no command: not an object, a wrong type, a member twice, nothing known in it. */
 bool command_read(struct json_value text, struct command *out);
 
+/* The same for the object of a connect alone, or null; its id is 0. */
+bool command_read_connect(struct json_value object, struct command *out);
+
 /* A member that command_read() took for a string; empty when missing. */
 struct str command_string(const struct command *q, int which, struct buf *scratch);
 

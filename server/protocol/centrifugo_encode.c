@@ -223,15 +223,18 @@ static void add_server_side(struct buf *b, const struct client *c) {
 
 static void add_connect_result(struct buf *b, const struct client *c) {
     const struct config *config = c->sessions->config;
-    buf_add(b, STR(",\"connect\":{\"client\":\""));
+    buf_add(b, STR("\"connect\":{\"client\":\""));
     buf_add(b, (struct str){c->id, CLIENT_ID_BYTES});
     buf_add(b, STR("\",\"version\":\"" CARILLON_VERSION "\",\"ping\":"));
     buf_add_u64(b, (config->client_ping_interval_ms + 999) / 1000);
-    buf_add(b, STR(",\"pong\":true"));
+    if (c->protocol->expects_pong)
+        buf_add(b, STR(",\"pong\":true"));
     add_expiry(b, c);
     add_server_side(b, c);
     if (c->session)
-        buf_printf(b, ",\"session\":\"%s\",\"node\":\"%s\"", c->session, c->sessions->node_uid);
+        buf_printf(b, ",\"session\":\"%s\"", c->session);
+    if (c->session && c->protocol->expects_pong) /* it may send, to this node */
+        buf_printf(b, ",\"node\":\"%s\"", c->sessions->node_uid);
     if (config->client_connect_include_server_time) {
         buf_add(b, STR(",\"time\":"));
         buf_add_u64(b, (uint64_t)clock_wall_ms());
@@ -273,9 +276,9 @@ static void add_history_result(struct buf *b, const struct history_reply *h) {
 }
 
 static void add_removed_push(struct buf *b, const struct event *e) {
-    buf_add(b, STR("{\"push\":{\"channel\":"));
+    buf_add(b, STR("{\"channel\":"));
     json_add_string(b, e->channel);
-    buf_printf(b, ",\"unsubscribe\":{\"code\":%u,\"reason\":\"%s\"}}}",
+    buf_printf(b, ",\"unsubscribe\":{\"code\":%u,\"reason\":\"%s\"}}",
                centrifugo_unsubscribe_code(e->removed_for),
                unsubscribe_reason_text(e->removed_for));
 }
@@ -283,7 +286,7 @@ static void add_removed_push(struct buf *b, const struct event *e) {
 /* The server subscribed the client. What it missed follows in pushes of its own. */
 static void add_given_push(struct buf *b, const struct subscription *sub) {
     const struct position *p = sub->sync ? &sub->sync->result.position : NULL;
-    buf_add(b, STR("{\"push\":{\"channel\":"));
+    buf_add(b, STR("{\"channel\":"));
     json_add_string(b, sub->hub.channel->node.key);
     buf_add(b, STR(",\"subscribe\":"));
     size_t start = b->n;
@@ -297,33 +300,45 @@ static void add_given_push(struct buf *b, const struct subscription *sub) {
         buf_add(b, STR(",\"positioned\":true"));
     add_given_data(b, sub);
     close_object(b, start);
-    buf_add(b, STR("}}"));
+    buf_add_char(b, '}');
 }
 
 static void add_renewed_push(struct buf *b, const struct client *c) {
-    buf_add(b, STR("{\"push\":{\"refresh\":"));
+    buf_add(b, STR("{\"refresh\":"));
     size_t start = b->n;
     add_expiry(b, c);
     close_object(b, start);
-    buf_add(b, STR("}}"));
+    buf_add_char(b, '}');
 }
 
-/* False: the event is the reply to a command. */
-static bool add_event_push(struct buf *b, const struct client *c, const struct event *e) {
+static void add_connect_push(struct buf *b, const struct client *c) {
+    buf_add_char(b, '{');
+    add_connect_result(b, c);
+    buf_add_char(b, '}');
+}
+
+void centrifugo_add_bare_event(struct buf *b, const struct client *c, const struct event *e) {
     if (e->kind == EVENT_REMOVED)
         add_removed_push(b, e);
     else if (e->kind == EVENT_GIVEN)
         add_given_push(b, e->subscription);
     else if (e->kind == EVENT_RENEWED)
         add_renewed_push(b, c);
-    else
-        return false;
-    return true;
+    else if (e->kind == EVENT_CONNECTED)
+        add_connect_push(b, c);
+}
+
+static bool is_push(const struct event *e) {
+    return e->kind == EVENT_REMOVED || e->kind == EVENT_GIVEN || e->kind == EVENT_RENEWED;
 }
 
 void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e) {
-    if (add_event_push(b, c, e))
+    if (is_push(e)) {
+        buf_add(b, STR("{\"push\":"));
+        centrifugo_add_bare_event(b, c, e);
+        buf_add_char(b, '}');
         return;
+    }
     buf_add(b, STR("{\"id\":"));
     buf_add_u64(b, e->command_id);
     switch (e->kind) {
@@ -331,6 +346,7 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
         add_error(b, e->error);
         break;
     case EVENT_CONNECTED:
+        buf_add_char(b, ',');
         add_connect_result(b, c);
         break;
     case EVENT_SUBSCRIBED:
@@ -363,9 +379,9 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
     buf_add_char(b, '}');
 }
 
-void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how) {
+void centrifugo_add_bare_push(struct buf *b, const struct msg *m, enum encoding how) {
     const struct msg_parts *p = &m->parts;
-    buf_add(b, STR("{\"push\":{\"channel\":"));
+    buf_add(b, STR("{\"channel\":"));
     json_add_string(b, p->channel);
     switch (p->kind) {
     case MSG_PUBLICATION:
@@ -381,5 +397,11 @@ void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how) 
     case MSG_TOP: /* for no client */
         assert(false);
     }
-    buf_add(b, STR("}}"));
+    buf_add_char(b, '}');
+}
+
+void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how) {
+    buf_add(b, STR("{\"push\":"));
+    centrifugo_add_bare_push(b, m, how);
+    buf_add_char(b, '}');
 }

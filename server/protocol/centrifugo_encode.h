@@ -19,6 +19,11 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
 /* Appends the JSON object of a push. */
 void centrifugo_add_push(struct buf *b, const struct msg *m, enum encoding how);
 
+/* The same without the {"push":...} around it, as one-way clients get it. Events are pushes or
+ * EVENT_CONNECTED; others append nothing. */
+void centrifugo_add_bare_push(struct buf *b, const struct msg *m, enum encoding how);
+void centrifugo_add_bare_event(struct buf *b, const struct client *c, const struct event *e);
+
 /* Why the server takes a subscription away: 2000-2499 SDKs stay away, 2500-2999 they come back. */
 uint16_t centrifugo_unsubscribe_code(enum unsubscribe_reason r);
 

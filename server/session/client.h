@@ -205,6 +205,8 @@ struct client_connect {
     struct str token;                       /* empty: none */
     client_find_position_fn *find_position; /* of the channels the server will give; may be NULL */
     const void *positions;
+    const struct str *wanted; /* channels to be given, too, as far as it may subscribe to them */
+    size_t wanted_count;
 };
 void client_connect(struct client *c, const struct client_connect *q);
 

@@ -184,29 +184,61 @@ static size_t list_gifts(const struct token_claims *claims, struct client_gift *
     return count;
 }
 
-static struct client_gift *gifts_for(const struct token_claims *claims) {
-    return mem_array(claims->sub_count + claims->channel_count + 1, sizeof(struct client_gift));
+/* With room for the personal one and `more`. */
+static struct client_gift *gifts_for(const struct token_claims *claims, size_t more) {
+    return mem_array(claims->sub_count + claims->channel_count + 1 + more,
+                     sizeof(struct client_gift));
+}
+
+static bool is_given(const struct client_gift *gifts, size_t count, struct str channel) {
+    for (size_t i = 0; i < count; i++)
+        if (str_equal(gifts[i].channel, channel))
+            return true;
+    return false;
+}
+
+/* What it may subscribe to by itself, and wants to be given. The others are passed over, as
+ * Centrifugo does; false: a namespace that does not exist. More than the limit are refused later.
+ */
+static bool add_wanted(const struct client *c, const struct client_connect *q,
+                       struct client_gift *gifts, size_t *count) {
+    const struct channel_options *o;
+    for (size_t i = 0; i < q->wanted_count; i++) {
+        if (*count > c->sessions->config->client_channel_limit)
+            return true;
+        enum client_error e = client_check_subscribe(c, q->wanted[i], &o);
+        if (e == ERROR_UNKNOWN_CHANNEL)
+            return false;
+        if (!e && !is_given(gifts, *count, q->wanted[i]))
+            gifts[(*count)++].channel = q->wanted[i];
+    }
+    return true;
 }
 
 /* Those of the token, and the personal one. */
 static void join_channels(struct client *c, const struct client_connect *q,
                           const struct token_claims *claims) {
-    struct client_gift *gifts = gifts_for(claims);
+    const size_t limit = c->sessions->config->client_channel_limit;
+    size_t wanted_max = q->wanted_count < limit ? q->wanted_count : limit + 1;
+    struct client_gift *gifts = gifts_for(claims, wanted_max);
     size_t count = list_gifts(claims, gifts);
     struct buf personal = {0};
-    if (count <= c->sessions->config->client_channel_limit)
+    if (count <= limit)
         c->token_channels = hash_channels(gifts, count);
     rules_personal_channel(&c->sessions->config->rules, claims->user, &personal);
     if (personal.n)
         gifts[count++].channel = buf_str(&personal);
-    client_join_all(
-        c, &(struct client_join_all){q->command_id, gifts, count, q->find_position, q->positions});
+    if (add_wanted(c, q, gifts, &count))
+        client_join_all(c, &(struct client_join_all){q->command_id, gifts, count, q->find_position,
+                                                     q->positions});
+    else
+        client_close(c, CLOSE_BAD_REQUEST);
     buf_fini(&personal);
     mem_free(gifts);
 }
 
 static bool has_same_channels(const struct client *c, const struct token_claims *claims) {
-    struct client_gift *gifts = gifts_for(claims);
+    struct client_gift *gifts = gifts_for(claims, 0);
     size_t count = list_gifts(claims, gifts);
     bool is_same = count <= c->sessions->config->client_channel_limit &&
                    hash_channels(gifts, count) == c->token_channels;

@@ -71,7 +71,8 @@ static void refresh(struct client *c, const struct user_call *q) {
 static void act(struct client *c, const void *arg) {
     const struct user_call *q = arg;
     const struct str id = {c->id, CLIENT_ID_BYTES};
-    if ((q->client.n && !str_equal(q->client, id)) || q->session.n)
+    if ((q->client.n && !str_equal(q->client, id)) ||
+        (q->session.n && !str_equal(q->session, str_of(c->session))))
         return;
     switch (q->action) {
     case USER_SUBSCRIBE:

@@ -29,7 +29,7 @@ struct user_call {
     enum user_action action;
     struct str user;    /* empty: the anonymous ones */
     struct str client;  /* only this one; empty: all */
-    struct str session; /* only the one with this session id, which none has; empty: all */
+    struct str session; /* only the one with this id of emulated.h; empty: all */
     /* subscribe, unsubscribe: */
     struct str channel;
     /* subscribe: */

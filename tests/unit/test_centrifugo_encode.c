@@ -31,23 +31,38 @@ static void expect_text(const char *expected) {
     assert_true(json_scan_all(buf_str(&text), &value, &fault));
 }
 
+/* Both ways: to one-way clients it is the same without {"push":...}. */
 static void expect_push(const struct msg_parts *parts, const char *expected) {
     struct msg *m = msg_create(parts);
+    struct buf bare = {0};
     buf_clear(&text);
     centrifugo_add_push(&text, m, ENCODING_PLAIN);
+    centrifugo_add_bare_push(&bare, m, ENCODING_PLAIN);
     msg_unref(m);
+    assert_true(str_equal(buf_str(&bare), str_slice(buf_str(&text), 8, text.n - 1)));
+    buf_fini(&bare);
+    expect_text(expected);
+}
+
+/* A client with a session id, unless it is NULL; one_way: the bare push. */
+static void expect_event(struct event e, char *session, bool is_one_way, const char *expected) {
+    static const struct protocol both_ways = {.expects_pong = true}, one_way = {0};
+    struct config config = {.client_ping_interval_ms = 25000};
+    struct sessions sessions = {.config = &config, .node_uid = "n1"};
+    struct client c = {
+        .sessions = &sessions, .protocol = is_one_way ? &one_way : &both_ways, .session = session};
+    list_init(&c.subscriptions);
+    memcpy(c.id, "01234567-89ab-4cde-8f01-23456789abcd", CLIENT_ID_BYTES);
+    buf_clear(&text);
+    if (is_one_way)
+        centrifugo_add_bare_event(&text, &c, &e);
+    else
+        centrifugo_add_reply(&text, &c, &e);
     expect_text(expected);
 }
 
 static void expect_reply(struct event e, const char *expected) {
-    struct config config = {.client_ping_interval_ms = 25000};
-    struct sessions sessions = {.config = &config};
-    struct client c = {.sessions = &sessions};
-    list_init(&c.subscriptions);
-    memcpy(c.id, "01234567-89ab-4cde-8f01-23456789abcd", CLIENT_ID_BYTES);
-    buf_clear(&text);
-    centrifugo_add_reply(&text, &c, &e);
-    expect_text(expected);
+    expect_event(e, NULL, false, expected);
 }
 
 /* --- pushes ----------------------------------------------------------------------------------- */
@@ -116,6 +131,33 @@ static void replies_carry_the_id_of_their_command(void **state) {
     expect_reply((struct event){.kind = EVENT_CONNECTED, .command_id = 2},
                  "{\"id\":2,\"connect\":{\"client\":\"01234567-89ab-4cde-8f01-23456789abcd\","
                  "\"version\":\"" CARILLON_VERSION "\",\"ping\":25,\"pong\":true}}");
+}
+
+static void who_sends_elsewhere_is_told_where_and_who_sends_nothing_is_not(void **state) {
+    const struct event connected = {.kind = EVENT_CONNECTED, .command_id = 1};
+    char session[] = "s1";
+    (void)state;
+    expect_event(connected, session, false,
+                 "{\"id\":1,\"connect\":{\"client\":\"01234567-89ab-4cde-8f01-23456789abcd\","
+                 "\"version\":\"" CARILLON_VERSION
+                 "\",\"ping\":25,\"pong\":true,\"session\":\"s1\",\"node\":\"n1\"}}");
+    expect_event(connected, session, true,
+                 "{\"connect\":{\"client\":\"01234567-89ab-4cde-8f01-23456789abcd\","
+                 "\"version\":\"" CARILLON_VERSION "\",\"ping\":25,\"session\":\"s1\"}}");
+}
+
+static void what_the_server_does_is_a_push_bare_to_one_way_clients(void **state) {
+    const struct event removed = {.kind = EVENT_REMOVED, .channel = STR("a\"b")};
+    const struct event renewed = {.kind = EVENT_RENEWED};
+    (void)state;
+    expect_event(removed, NULL, false,
+                 "{\"push\":{\"channel\":\"a\\\"b\",\"unsubscribe\":{\"code\":2000,\"reason\":"
+                 "\"server unsubscribe\"}}}");
+    expect_event(removed, NULL, true,
+                 "{\"channel\":\"a\\\"b\",\"unsubscribe\":{\"code\":2000,\"reason\":"
+                 "\"server unsubscribe\"}}");
+    expect_event(renewed, NULL, false, "{\"push\":{\"refresh\":{}}}");
+    expect_event(renewed, NULL, true, "{\"refresh\":{}}");
 }
 
 static void each_error_has_centrifugos_code_and_message(void **state) {
@@ -206,6 +248,8 @@ int main(void) {
         cmocka_unit_test(joins_and_leaves_say_who),
         cmocka_unit_test(names_are_escaped),
         cmocka_unit_test(replies_carry_the_id_of_their_command),
+        cmocka_unit_test(who_sends_elsewhere_is_told_where_and_who_sends_nothing_is_not),
+        cmocka_unit_test(what_the_server_does_is_a_push_bare_to_one_way_clients),
         cmocka_unit_test(each_error_has_centrifugos_code_and_message),
         cmocka_unit_test(no_error_is_without_a_code),
         cmocka_unit_test(each_reason_has_centrifugos_close_code),
