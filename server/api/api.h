@@ -41,6 +41,7 @@ struct http_request {
     struct str origin;        /* Origin */
     struct str cookie;        /* Cookie */
     struct str last_event_id; /* Last-Event-ID */
+    struct str content_type;  /* Content-Type */
 };
 
 struct http_response {

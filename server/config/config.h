@@ -156,9 +156,10 @@ struct config {
     uint32_t sse_max_request_body_bytes, http_stream_max_request_body_bytes,
         emulation_max_request_body_bytes, uni_sse_max_request_body_bytes;
 
-    bool sse_plain_enabled;                   /* own: plain_sse.enabled */
-    char *sse_plain_handler_prefix;           /* own: plain_sse.handler_prefix, "/sse" */
-    uint32_t sse_plain_heartbeat_interval_ms; /* own: plain_sse.heartbeat_interval, 15s */
+    bool sse_plain_enabled;                    /* own: plain_sse.enabled */
+    char *sse_plain_handler_prefix;            /* own: plain_sse.handler_prefix, "/sse" */
+    uint32_t sse_plain_max_request_body_bytes; /* own: plain_sse.max_request_body_size */
+    uint32_t sse_plain_heartbeat_interval_ms;  /* own: plain_sse.heartbeat_interval, 15s */
 
     bool prometheus_enabled;
     char *prometheus_handler_prefix;

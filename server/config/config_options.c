@@ -374,6 +374,8 @@ const struct option config_options[] = {
      .text = "Server-Sent Events without an SDK: `GET /sse?channel=NAME`.", .flags = OPTION_OWN},
     {"plain_sse.handler_prefix", OPTION_TEXT, AT(sse_plain_handler_prefix), 2, PREFIX_BYTES, "/sse",
      .text = "Path of that endpoint.", .check = config_check_prefix, .flags = OPTION_OWN},
+    {"plain_sse.max_request_body_size", OPTION_BYTES, AT(sse_plain_max_request_body_bytes), 128,
+     MIB, "65536", .text = "Largest body of a POST there.", .flags = OPTION_OWN},
     {"plain_sse.heartbeat_interval", OPTION_DURATION, AT(sse_plain_heartbeat_interval_ms),
      1 * SECOND, 10 * MINUTE, "15s", .text = "Time between comment lines that keep a stream open.",
      .flags = OPTION_OWN},

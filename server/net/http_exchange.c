@@ -24,7 +24,7 @@ struct exchange {
     struct api_call *call; /* waits for its answer */
     bool is_head;          /* the method: no body in the response */
     bool wants_continue;
-    bool is_emulation; /* emulation.h answers it, not api/ */
+    void (*run)(struct http_conn *c, const struct http_request *q); /* NULL: api/ answers it */
 };
 
 void http_exchange_drop(struct http_conn *c) {
@@ -79,9 +79,9 @@ static void run(struct http_conn *c) {
     struct http_response r = {0};
     const struct api_answer later = {answer_later, c};
     x->request.body = buf_str(&x->body);
-    if (x->is_emulation) {
+    if (x->run) {
         x->body_bytes = 0; /* read */
-        emulation_run(c, &x->request);
+        x->run(c, &x->request);
         return;
     }
     x->call = api_handle(c->http->sessions, c->http->node, &x->request, &r, later);
@@ -135,6 +135,7 @@ static bool read_request(struct exchange *x, const struct head *head) {
     struct span origin = copy_header(b, head, "origin");
     struct span last_event_id = copy_header(b, head, "last-event-id");
     struct span cookie = copy_header(b, head, "cookie");
+    struct span content_type = copy_header(b, head, "content-type");
     x->request = (struct http_request){
         .method = text_of(b, method),
         .path = text_of(b, path),
@@ -146,6 +147,7 @@ static bool read_request(struct exchange *x, const struct head *head) {
         .origin = text_of(b, origin),
         .cookie = text_of(b, cookie),
         .last_event_id = text_of(b, last_event_id),
+        .content_type = text_of(b, content_type),
     };
     return true;
 }
@@ -171,19 +173,29 @@ static void expect_body(struct http_conn *c) {
     http_conn_watch(c);
 }
 
-/* All but what is answered at once: who answers it, and may its body come? */
+/* Whose request it is; gives the largest body. */
+static uint32_t find_runner(struct exchange *x, const struct config *config) {
+    if (sse_is_for(config, x->request.path)) {
+        x->run = sse_begin;
+        return config->sse_plain_max_request_body_bytes;
+    }
+    if (emulation_is_for(config, x->request.path)) {
+        x->run = emulation_run;
+        return emulation_max_body_bytes(config, x->request.path);
+    }
+    return config->http_api_max_request_body_bytes;
+}
+
+/* Who answers it, and may its body come? */
 static void route(struct http_conn *c, const struct head *head) {
     struct http *h = c->http;
     struct exchange *x = c->exchange;
-    const struct config *config = h->sessions->config;
     struct http_response r = {0};
     struct str value;
     bool has_length = head_find(head, "content-length", &value);
     bool is_post = str_equal(head->method, STR("POST"));
-    x->is_emulation = emulation_is_for(config, x->request.path);
-    uint32_t max_bytes = x->is_emulation ? emulation_max_body_bytes(config, x->request.path)
-                                         : config->http_api_max_request_body_bytes;
-    if (!x->is_emulation && api_precheck(h->sessions, h->node, &x->request, &r))
+    uint32_t max_bytes = find_runner(x, h->sessions->config);
+    if (!x->run && api_precheck(h->sessions, h->node, &x->request, &r))
         answer_early(c, &r);
     else if (is_post && !has_length)
         answer_text(c, 411, "send the body with a Content-Length");
@@ -203,8 +215,6 @@ void http_exchange_begin(struct http_conn *c, const struct head *head) {
     read_framing(c, head);
     if (!read_request(x, head))
         answer_text(c, 400, "the request target has a bad percent escape");
-    else if (sse_is_for(h->sessions->config, x->request.path))
-        sse_begin(c, &x->request);
     else
         route(c, head);
 }

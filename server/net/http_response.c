@@ -25,6 +25,7 @@ static const char *status_text(int status) {
         {411, "Length Required"},
         {413, "Content Too Large"},
         {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
         {416, "Range Not Satisfiable"},
         {426, "Upgrade Required"},
         {431, "Request Header Fields Too Large"},

@@ -49,12 +49,17 @@ static bool add_pair(struct str pair, struct buf *out) {
     return true;
 }
 
-bool http_target_query(struct str target, struct buf *out) {
-    size_t mark = str_find(target, '?');
-    struct str rest = str_slice(target, mark < target.n ? mark + 1 : mark, target.n);
-    struct str pair;
+bool http_target_pairs(struct str form, struct buf *out) {
+    struct str rest = form, pair;
+    if (str_find(form, '\0') < form.n)
+        return false;
     while (str_cut(&rest, '&', &pair))
         if (pair.n && !add_pair(pair, out))
             return false;
     return true;
+}
+
+bool http_target_query(struct str target, struct buf *out) {
+    size_t mark = str_find(target, '?');
+    return http_target_pairs(str_slice(target, mark < target.n ? mark + 1 : mark, target.n), out);
 }

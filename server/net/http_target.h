@@ -14,8 +14,11 @@ int http_target_escape(struct str s, size_t at);
 bool http_target_path(struct str target, struct buf *out);
 
 /* Appends each name=value of the query, decoded ("+" is a space), each ended by a NUL byte, since a
- * decoded
- * "&" could separate nothing. A bad escape is left as it is; an encoded NUL makes it false. */
+ * decoded "&" could separate nothing. A bad escape is left as it is; an encoded NUL makes it false.
+ */
 bool http_target_query(struct str target, struct buf *out);
+
+/* The same for a form. A raw NUL makes it false, too. */
+bool http_target_pairs(struct str form, struct buf *out);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "server/net/sse.h"
 
+#include "server/net/sse_params.h"
 #include "server/net/stream.h"
 #include "server/protocol/sse.h"
 #include "server/protocol/sse_id.h"
@@ -26,14 +27,14 @@ static struct str cookie_value(struct str cookies, struct str name) {
     return STR_NONE;
 }
 
-static struct str find_token(const struct http_request *q) {
+static struct str find_token(const struct http_request *q, struct str params) {
     static const struct str bearer = {"bearer ", 7};
     struct str scheme = str_slice(q->authorization, 0,
                                   q->authorization.n < bearer.n ? q->authorization.n : bearer.n);
     if (str_equal_nocase(scheme, bearer))
         return str_trim(str_slice(q->authorization, bearer.n, q->authorization.n));
     struct str cookie = cookie_value(q->cookie, STR("carillon_token="));
-    return cookie.n ? cookie : http_query_value(q->query, "token", 0);
+    return cookie.n ? cookie : http_query_value(params, "token", 0);
 }
 
 /* --- the stream ------------------------------------------------------------------------------- */
@@ -71,11 +72,11 @@ static struct refusal why_not_subscribed(enum client_error e) {
     }
 }
 
-static struct refusal check_channels(const struct client *c, const struct http_request *q) {
+static struct refusal check_channels(const struct client *c, const struct sse_params *p) {
     uint32_t limit = c->sessions->config->client_channel_limit;
     const struct channel_options *o;
     struct str channel;
-    for (size_t i = 0; (channel = http_query_value(q->query, "channel", i)).n; i++) {
+    for (size_t i = 0; (channel = sse_params_channel(p, i)).n; i++) {
         struct refusal r = why_not_subscribed(client_check_subscribe(c, channel, &o));
         if (!r.status && i >= limit)
             r = why_not_subscribed(ERROR_LIMIT_EXCEEDED);
@@ -85,31 +86,22 @@ static struct refusal check_channels(const struct client *c, const struct http_r
     return (struct refusal){0, NULL};
 }
 
-/* A browser that comes back sends the header, while its URL still has what it began with. */
-static struct str find_last_id(const struct http_request *q) {
-    if (q->last_event_id.n)
-        return q->last_event_id; /* a header has no NUL */
-    struct str id = http_query_value(q->query, "last_event_id", 0);
-    if (!id.n)
-        id = http_query_value(q->query, "lastEventId", 0);
-    return str_slice(id, 0, str_find(id, '\0'));
-}
-
 /* For receive() of protocol/sse.h. */
-static struct buf make_ask(const struct http_request *q) {
+static struct buf make_ask(const struct sse_params *p, struct str last_id) {
     struct buf b = {0};
     struct str channel;
-    buf_add(&b, find_last_id(q));
+    buf_add(&b, last_id);
     buf_add_char(&b, '\0');
-    for (size_t i = 0; (channel = http_query_value(q->query, "channel", i)).n; i++) {
+    for (size_t i = 0; (channel = sse_params_channel(p, i)).n; i++) {
         buf_add(&b, channel);
         buf_add_char(&b, '\0');
     }
     return b;
 }
 
-static void start(struct http_conn *c, struct client *client, const struct http_request *q) {
-    struct buf ask = make_ask(q), preamble = {0};
+static void start(struct http_conn *c, struct client *client, const struct http_request *q,
+                  const struct sse_params *p) {
+    struct buf ask = make_ask(p, sse_params_last_id(p, q)), preamble = {0};
     sse_add_preamble(&preamble);
     stream_begin(c, client, q, "text/event-stream", buf_str(&preamble));
     client->protocol->receive(client, buf_str(&ask));
@@ -118,17 +110,20 @@ static void start(struct http_conn *c, struct client *client, const struct http_
     http_exchange_drop(c);
 }
 
-static void open_stream(struct http_conn *c, const struct http_request *q) {
-    struct client *client = client_create(c->http->sessions, &protocol_sse, &stream_transport, c);
-    const struct str last_id = find_last_id(q);
-    client_connect(client, &(struct client_connect){.token = find_token(q),
+static void open_stream(struct http_conn *c, const struct http_request *q,
+                        const struct sse_params *p) {
+    const struct protocol *protocol =
+        sse_params_names_events(p) ? &protocol_sse_named : &protocol_sse;
+    struct client *client = client_create(c->http->sessions, protocol, &stream_transport, c);
+    const struct str last_id = sse_params_last_id(p, q);
+    client_connect(client, &(struct client_connect){.token = find_token(q, buf_str(&p->list)),
                                                     .find_position = sse_find_position,
                                                     .positions = &last_id});
     struct refusal r = why_not_connected(client);
     if (!r.status)
-        r = check_channels(client, q);
+        r = check_channels(client, p);
     if (!r.status) {
-        start(c, client, q);
+        start(c, client, q, p);
         return;
     }
     client_gone(client, CLOSE_BAD_REQUEST);
@@ -136,12 +131,17 @@ static void open_stream(struct http_conn *c, const struct http_request *q) {
 }
 
 void sse_begin(struct http_conn *c, const struct http_request *q) {
-    if (!stream_may_run(c, q, "GET"))
+    struct sse_params p = {0};
+    if (!stream_may_run(c, q, "GET, POST"))
         return;
-    if (!http_query_value(q->query, "channel", 0).n)
-        stream_refuse(c, q, 400, "name one channel or more: ?channel=NAME");
-    else if (find_last_id(q).n > SSE_ID_MAX_BYTES)
-        stream_refuse(c, q, 400, "Last-Event-ID, or last_event_id, has at most 1024 bytes");
+    if (str_equal(q->last_event_id, STR(SSE_ID_STOP))) {
+        stream_answer(c, q, &(struct http_response){.status = 204});
+        return;
+    }
+    sse_params_read(q, &p);
+    if (p.status)
+        stream_refuse(c, q, p.status, p.why);
     else
-        open_stream(c, q);
+        open_stream(c, q, &p);
+    sse_params_fini(&p);
 }

@@ -58,8 +58,26 @@ static void receive(struct client *c, struct str message) {
     }
 }
 
-/* The end of an event. */
-static void add_data(struct buf *b, const struct msg *m) {
+/* Is it no event of our own, nor of EventSource itself, nor more than one line? */
+static bool may_name_event(struct str name) {
+    static const struct str own[] = {
+        {"lost", 4}, {"error", 5}, {"disconnect", 10}, {"unsubscribed", 12}, {"open", 4}};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (str_equal(name, own[i]))
+            return false;
+    for (size_t i = 0; i < name.n; i++)
+        if ((unsigned char)name.p[i] < ' ')
+            return false;
+    return true;
+}
+
+/* The end of an event: what is the same for all. */
+static void add_publication(struct buf *b, const struct msg *m, bool is_named) {
+    if (is_named && may_name_event(m->parts.channel)) {
+        buf_add_z(b, "event: ");
+        buf_add(b, m->parts.channel);
+        buf_add_char(b, '\n');
+    }
     buf_add_z(b, "data: ");
     buf_add(b, m->parts.data);
     buf_add_z(b, "\n\n");
@@ -111,7 +129,7 @@ static void send_missed(struct client *c, const struct subscription *sub) {
     for (uint32_t i = 0; c->state == CLIENT_CONNECTED && i < r->count; i++) {
         struct buf b = {0};
         add_id(&b, c, sub, &r->items[i]->position);
-        add_data(&b, r->items[i]);
+        add_publication(&b, r->items[i], c->protocol == &protocol_sse_named);
         client_send(c, take(&b));
     }
 }
@@ -136,13 +154,26 @@ static void subscribed(struct client *c, const struct subscription *sub) {
     client_send(c, take(&b));
 }
 
-/* Whoever may not listen is told; the stream goes on with the other channels. */
+/* The stream goes on with its other channels. */
+static void unsubscribed(struct client *c, const struct event *e) {
+    struct buf b = {0};
+    if (e->removed_for == UNSUBSCRIBE_INSUFFICIENT_STATE) {
+        client_close(c, CLOSE_INSUFFICIENT_STATE); /* EventSource comes back */
+        return;
+    }
+    buf_add_z(&b, "event: unsubscribed\ndata: {\"channel\":");
+    json_add_string(&b, e->channel);
+    buf_printf(&b, ",\"reason\":\"%s\"}\n\n", unsubscribe_reason_text(e->removed_for));
+    client_send(c, take(&b));
+}
+
+/* Whoever may not listen is told. */
 static void event(struct client *c, const struct event *e) {
     struct buf b = {0};
     if (e->kind == EVENT_SUBSCRIBED)
         subscribed(c, e->subscription);
-    if (e->kind == EVENT_REMOVED && e->removed_for == UNSUBSCRIBE_INSUFFICIENT_STATE)
-        client_close(c, CLOSE_INSUFFICIENT_STATE); /* EventSource comes back */
+    if (e->kind == EVENT_REMOVED)
+        unsubscribed(c, e);
     if (e->kind != EVENT_ERROR)
         return;
     buf_add_z(&b, "event: error\ndata: {\"message\":");
@@ -155,7 +186,14 @@ static void event(struct client *c, const struct event *e) {
 static struct frame *encode(const struct msg *m, enum encoding how) {
     struct buf b = {0};
     (void)how; /* never negotiated: plain */
-    add_data(&b, m);
+    add_publication(&b, m, false);
+    return take(&b);
+}
+
+static struct frame *encode_named(const struct msg *m, enum encoding how) {
+    struct buf b = {0};
+    (void)how;
+    add_publication(&b, m, true);
     return take(&b);
 }
 
@@ -173,11 +211,33 @@ static uint16_t close_code(enum close_reason r) {
     return 0; /* there are none */
 }
 
+/* What an SDK would not come back after, either; a token that is not good any more is said by the
+ * status when it does. */
+static bool is_final(enum close_reason r) {
+    return r == CLOSE_FORCED || r == CLOSE_CONNECTION_LIMIT || r == CLOSE_CHANNEL_LIMIT;
+}
+
+static bool is_final_code(uint16_t code) {
+    return (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
+}
+
 static struct frame *farewell(enum close_reason r) {
     struct buf b = {0};
     if (r == CLOSE_SHUTDOWN)
         add_retry(&b, SHUTDOWN_RETRY_JITTER_MS);
+    if (is_final(r))
+        buf_add_z(&b, "id: " SSE_ID_STOP "\n");
     buf_printf(&b, "event: disconnect\ndata: {\"reason\":\"%s\"}\n\n", close_reason_text(r));
+    return take(&b);
+}
+
+static struct frame *farewell_with(uint16_t code, struct str text) {
+    struct buf b = {0};
+    if (is_final_code(code))
+        buf_add_z(&b, "id: " SSE_ID_STOP "\n");
+    buf_printf(&b, "event: disconnect\ndata: {\"code\":%u,\"reason\":", code);
+    json_add_string(&b, text);
+    buf_add_z(&b, "}\n\n");
     return take(&b);
 }
 
@@ -191,5 +251,20 @@ const struct protocol protocol_sse = {
     .ping = ping,
     .ping_interval_ms = ping_interval_ms,
     .farewell = farewell,
+    .farewell_with = farewell_with,
+    .close_code = close_code,
+};
+
+const struct protocol protocol_sse_named = {
+    .id = PROTOCOL_SSE_NAMED,
+    .name = "sse",
+    .receive = receive,
+    .event = event,
+    .encode = encode_named,
+    .place = place,
+    .ping = ping,
+    .ping_interval_ms = ping_interval_ms,
+    .farewell = farewell,
+    .farewell_with = farewell_with,
     .close_code = close_code,
 };

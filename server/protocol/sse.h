@@ -6,7 +6,9 @@
  *
  * The client sends nothing. A publication is one event with the payload as its data (JSON, so one
  * line). A stream begins with a comment and a reconnect delay, and ends, but for a connection that
- * is lost, with an event that says why. Source: the HTML standard, section 9.2.
+ * is lost, with an event that says why. One to whom it is not to come back has an id that says so
+ * (SSE_ID_STOP), since no EventSource could be stopped otherwise. Source: the HTML standard,
+ * section 9.2.
  *
  * Thread: the worker of the client. No state.
  */
@@ -19,6 +21,9 @@
 /* The one message that a client receives is its request: the Last-Event-ID (which has no NUL), then
  * the channels, a NUL behind each. */
 extern const struct protocol protocol_sse;
+
+/* The same, with publications as events that are named as their channels. */
+extern const struct protocol protocol_sse_named;
 
 /* client_find_position_fn: from where a channel is resumed; positions is a struct str, the
  * Last-Event-ID. Of a channel that it does not know nobody can say what was missed, so that this is

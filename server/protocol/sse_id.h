@@ -20,6 +20,10 @@
 
 enum { SSE_ID_MAX_BYTES = 1024 };
 
+/* The id of the last event of a stream to which the client is not to come back. It is no position:
+ * where it is taken for one, nothing is known. */
+#define SSE_ID_STOP "stop"
+
 /* Appends an entry to an id that begins at `start` of b. False: the id has no room for it. */
 bool sse_id_add(struct buf *b, size_t start, struct str channel, const struct position *p);
 

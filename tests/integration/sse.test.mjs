@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { EventSource } from 'eventsource';
 import { api, untilMetrics, sum } from './helpers/http.mjs';
+import { EventReader } from './helpers/eventstream.mjs';
 import { RawSocket } from './helpers/rawsocket.mjs';
-import { deadline, startServer } from './helpers/server.mjs';
+import { deadline, openChannels, startServer, until } from './helpers/server.mjs';
 
 let server;
 before(async () => {
@@ -12,7 +13,8 @@ before(async () => {
     client: { allow_anonymous_connect_without_token: true, allowed_origins: ['https://good.example'] },
     channel: { without_namespace: {
       presence: true, join_leave: true, force_push_join_leave: true,
-      allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true } },
+      allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true },
+      namespaces: [{ name: 'post', ...openChannels }, { name: 'wild', ...openChannels, channel_regex: '^[^x]*$' }] },
     http_api: { insecure: true },
     plain_sse: { heartbeat_interval: '1s' },
   } });
@@ -87,8 +89,83 @@ test('what is wrong with a request is a status', async () => {
   assert.equal(await status('/sse?channel=no:such'), 404);
   assert.equal(await status('/sse?channel=$private'), 403);
   assert.equal(await status('/sse?channel=a&token=nonsense'), 401);
-  assert.equal(await status('/sse?channel=a', { method: 'POST', body: 'x' }), 405);
+  assert.equal(await status('/sse?channel=a', { method: 'DELETE' }), 405);
+  assert.equal(await status('/sse?channel=a', { method: 'HEAD' }), 405);
+  assert.equal(await status('/sse?channel=a&event=other'), 400);
   await subscribed(0);
+});
+
+const FORM = 'application/x-www-form-urlencoded';
+const JSON_TYPE = 'application/json';
+const post = (type, text) => ({ method: 'POST', headers: type ? { 'Content-Type': type } : {}, body: Buffer.from(text) });
+
+test('a POST names its channels in a form, or in JSON, and in its query', async (t) => {
+  const many = Array.from({ length: 100 }, (_, n) => `post:${n}-${'x'.repeat(50)}`);
+  const asked = [
+    [FORM, many.map((name) => `channel=${encodeURIComponent(name)}`).join('&')], [`${FORM}; charset=utf-8`, `&&channel=${many[7].replace(':', '%3a')}&`],
+    [JSON_TYPE, JSON.stringify({ channels: many, last_event_id: null })], ['Application/JSON', ` {"channels": ["${many[7].replace('x', '\\u0078')}"], "other": [] } `],
+  ];
+  const events = asked.map(() => []);
+  const readers = asked.map(([type, text], i) =>
+    new EventReader(`${server.url}/sse?channel=post:query-${i}`, (event) => events[i].push(event.data), { post: { type, text } }));
+  t.after(() => readers.forEach((reader) => reader.close()));
+  await subscribed(206);
+  await api(server, 'publish', { channel: many[7], data: 7 });
+  for (let i = 0; i < readers.length; i++)
+    await api(server, 'publish', { channel: `post:query-${i}`, data: i });
+  await until(() => events.every(({ length }) => length === 2), 'two events each');
+  readers.forEach((reader) => reader.close());
+  assert.deepEqual(events.map((seen) => seen.sort()), [['0', '7'], ['1', '7'], ['2', '7'], ['3', '7']]);
+  await subscribed(0);
+});
+
+test('what is wrong with a POST is said', async () => {
+  const rows = [
+    [post(undefined, 'channel=a'), 415, /form-urlencoded or application\/json/], [post('text/plain', 'channel=a'), 415, /Content-Type of a POST/],
+    [post('multipart/form-data; boundary=x', ''), 415, /Content-Type/], [post('application/jsonx', '{"channels":["a"]}'), 415, /Content-Type/],
+    [post(FORM, ''), 400, /name one channel/], [post(FORM, 'channels=a'), 400, /name one channel/], [post(FORM, 'channel='), 400, /name one channel/],
+    [post(FORM, 'channel=a%00b'), 400, /encoded NUL/], [post(FORM, 'channel=a\0b'), 400, /encoded NUL/], [post(FORM, 'channel=%ff'), 400, /not a channel name/],
+    [post(FORM, 'channel=a\r\nb'), 400, /not a channel name/], [post(FORM, `channel=${'a'.repeat(256)}`), 400, /not a channel name/],
+    [post(FORM, `channel=a&last_event_id=${'a'.repeat(1025)}`), 400, /at most 1024 bytes/], [post(FORM, 'channel=a&event=%0a'), 400, /event can only be/],
+    [post(FORM, 'channel=a&token=x'), 401, /token is not valid/], [post(FORM, 'x'.repeat(65537)), 413, /max_request_body_size/],
+    [post(FORM, Array.from({ length: 129 }, (_, n) => `channel=n${n}`).join('&')), 403, /too many channels/],
+    [post(JSON_TYPE, ''), 400, /the body is \{"channels"/], [post(JSON_TYPE, '["a"]'), 400, /the body is/], [post(JSON_TYPE, '{"channels":["a"]}x'), 400, /the body is/],
+    [post(JSON_TYPE, '{"channels":"a"}'), 400, /the body is/], [post(JSON_TYPE, '{"channels":["a",1]}'), 400, /the body is/],
+    [post(JSON_TYPE, '{"channels":["a"],"token":1}'), 400, /the body is/], [post(JSON_TYPE, '{"channels":["a\\u0000"]}'), 400, /without NUL/],
+    [post(JSON_TYPE, '{"channels":["a"],"event":"x\\ny"}'), 400, /event can only be/], [post(JSON_TYPE, '{"channels":["a"],"channels":["b"]}'), 400, /the body is/],
+    [post(JSON_TYPE, '{"channels":[]}'), 400, /name one channel/], [post(JSON_TYPE, '{"channels":["no:such"]}'), 404, /unknown channel/],
+    [post(JSON_TYPE, '{"channels":["$private"]}'), 403, /no permission/],
+  ];
+  for (const [at, [init, status, text]] of rows.entries()) {
+    const response = await fetch(`${server.url}/sse`, init);
+    assert.equal(response.status, status, `row ${at}`);
+    assert.match(await response.text(), text, `row ${at}`);
+  }
+  await subscribed(0);
+});
+
+test('with event=channel an event has the name of its channel, which cannot forge anything', async (t) => {
+  const events = [];
+  const plain = [];
+  const own = ['lost', 'error', 'disconnect', 'unsubscribed', 'open'];
+  const names = ['news', 'wild:caf\u00e9 \u2028', 'message', 'a b', ...own];
+  const query = names.map((name) => `channel=${encodeURIComponent(name)}`).join('&');
+  const readers = [
+    new EventReader(`${server.url}/sse?event=channel&${query}`, (event) => events.push(event)),
+    new EventReader(`${server.url}/sse?channel=news`, (event) => plain.push(event)),
+    new EventReader(`${server.url}/sse`, (event) => plain.push(event), { post: { type: JSON_TYPE, text: '{"channels":["news"],"event":"channel"}' } }),
+  ];
+  t.after(() => readers.forEach((reader) => reader.close()));
+  await subscribed(names.length + 2);
+  for (const [n, channel] of names.entries())
+    assert.ok((await api(server, 'publish', { channel, data: n })).json.result, channel);
+  await until(() => events.length === names.length && plain.length === 2, 'all events');
+  readers.forEach((reader) => reader.close());
+  assert.deepEqual(events.map(({ event, data }) => [event, Number(data)]), names.map((name, n) => [own.includes(name) ? 'message' : name, n]));
+  assert.deepEqual(plain.map(({ event }) => event).sort(), ['message', 'news']);
+  await subscribed(0);
+  for (const name of ['wild:a\ndata: forged\n\nb', 'wild:cr\rb'])
+    assert.equal((await fetch(`${server.url}/sse?event=channel&channel=${encodeURIComponent(name)}`)).status, 400);
 });
 
 test('only allowed origins, and they are echoed', async () => {
@@ -103,6 +180,7 @@ test('only allowed origins, and they are echoed', async () => {
   const preflight = await get('https://good.example', 'OPTIONS');
   assert.equal(preflight.status, 204);
   assert.match(preflight.headers.get('access-control-allow-headers'), /last-event-id/);
+  assert.equal(preflight.headers.get('access-control-allow-methods'), 'GET, POST');
   await subscribed(0);
 });
 

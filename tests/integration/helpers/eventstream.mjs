@@ -37,20 +37,23 @@ export class EventParser {
   }
 }
 
-/* Reads url and comes back whenever the stream ends, until close(). A status other than 200 ends it: `failed`. */
+/* Reads url and comes back whenever the stream ends, until close(). A status other than 200 ends it: `failed`.
+ * options: lastId to begin with, and those of http.get(). post: a body, as { type, text }. */
 export class EventReader {
   lastId = '';
   isOpen = true;
   opened = 0;
 
-  constructor(url, onEvent, { lastId = '' } = {}) {
-    Object.assign(this, { url, onEvent, lastId });
+  constructor(url, onEvent, { lastId = '', post, ...options } = {}) {
+    Object.assign(this, { url, onEvent, lastId, post, options });
     this.failed = new Promise((resolve) => (this.fail = resolve));
     this.#open();
   }
 
   #open() {
-    const headers = this.lastId ? { 'Last-Event-ID': this.lastId } : {};
+    const headers = { ...this.options.headers, ...(this.lastId ? { 'Last-Event-ID': this.lastId } : {}) };
+    if (this.post)
+      Object.assign(headers, { 'Content-Type': this.post.type, 'Content-Length': Buffer.byteLength(this.post.text) });
     const parser = new EventParser((event) => this.onEvent(event));
     let isOver = false;
     const again = () => {
@@ -58,19 +61,22 @@ export class EventReader {
         setImmediate(() => this.#open());
       isOver = true;
     };
-    this.request = http.get(this.url, { headers, agent: false }, (response) => {
+    const method = this.post ? 'POST' : 'GET';
+    this.request = http.request(this.url, { ...this.options, method, headers, agent: false }, (response) => {
       if (response.statusCode !== 200) {
         this.isOpen = false;
         this.fail(response.statusCode);
         return;
       }
       this.opened++;
+      this.response = response;
       response.setEncoding('utf8').on('data', (text) => {
         parser.push(text);
         this.lastId = parser.id || this.lastId;
       }).on('error', again).on('close', again);
     }).on('error', again);
     this.request.on('socket', (socket) => socket.unref());
+    this.request.end(this.post?.text);
   }
 
   close() {
