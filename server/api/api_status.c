@@ -40,15 +40,45 @@ static void add_totals(struct buf *b, const struct api_node *node) {
 #undef ADD_METRIC
 }
 
+static uint64_t sum_for(const struct api_node *node, enum transport t, enum wire_metric id) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < node->worker_count; i++)
+        total +=
+            atomic_load_explicit(&node->sessions[i]->metrics->wires[t][id], memory_order_relaxed);
+    return total;
+}
+
+static void add_wires(struct buf *b, const struct api_node *node) {
+#define ADD_METRIC(id, name, type, help)                                                           \
+    add_head(b, name, type, help);                                                                 \
+    for (int t = 0; t < TRANSPORT_COUNT; t++)                                                      \
+        buf_printf(b, "carillon_%s{transport=\"%s\"} %llu\n", name,                                \
+                   transport_text((enum transport)t),                                              \
+                   (unsigned long long)sum_for(node, (enum transport)t, id));
+    WIRE_METRICS(ADD_METRIC)
+#undef ADD_METRIC
+}
+
+static uint64_t sum_closes(const struct api_node *node, enum transport t, enum close_reason r) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < node->worker_count; i++)
+        total +=
+            atomic_load_explicit(&node->sessions[i]->metrics->closes[t][r], memory_order_relaxed);
+    return total;
+}
+
+/* Of transports that were never used only the name would be new. */
 static void add_closes(struct buf *b, const struct api_node *node) {
-    add_head(b, "client_closes_total", "counter", "Client connections that ended, by reason.");
-    for (int r = CLOSE_NONE + 1; r < CLOSE_REASON_COUNT; r++) {
-        uint64_t total = 0;
-        for (uint32_t i = 0; i < node->worker_count; i++)
-            total +=
-                atomic_load_explicit(&node->sessions[i]->metrics->closes[r], memory_order_relaxed);
-        buf_printf(b, "carillon_client_closes_total{reason=\"%s\"} %llu\n",
-                   close_reason_text((enum close_reason)r), (unsigned long long)total);
+    add_head(b, "client_closes_total", "counter",
+             "Client connections that ended, by reason and transport.");
+    for (int t = 0; t < TRANSPORT_COUNT; t++) {
+        if (t != TRANSPORT_WEBSOCKET && !sum_for(node, (enum transport)t, WIRE_CLIENTS_ACCEPTED))
+            continue;
+        for (int r = CLOSE_NONE + 1; r < CLOSE_REASON_COUNT; r++)
+            buf_printf(
+                b, "carillon_client_closes_total{reason=\"%s\",transport=\"%s\"} %llu\n",
+                close_reason_text((enum close_reason)r), transport_text((enum transport)t),
+                (unsigned long long)sum_closes(node, (enum transport)t, (enum close_reason)r));
     }
 }
 
@@ -153,6 +183,7 @@ struct api_call *api_metrics(const struct api_context *x) {
     r->content_type = "text/plain; version=0.0.4; charset=utf-8";
     r->headers = "Cache-Control: no-store\r\n";
     add_totals(&r->body, x->node);
+    add_wires(&r->body, x->node);
     add_closes(&r->body, x->node);
     add_errors(&r->body, x->node);
     add_workers(&r->body, x->node);

@@ -361,7 +361,7 @@ static struct frame *farewell_with(uint16_t code, struct str text) {
 
 const struct protocol protocol_centrifugo_ws = {
     .id = PROTOCOL_CENTRIFUGO_WS,
-    .name = "websocket",
+    .transport = TRANSPORT_WEBSOCKET,
     .receive = centrifugo_receive,
     .event = event,
     .encode = encode,

@@ -149,7 +149,7 @@ static struct frame *farewell_line_with(uint16_t code, struct str text) {
 
 const struct protocol protocol_centrifugo_sse = {
     .id = PROTOCOL_CENTRIFUGO_SSE,
-    .name = "sdk_sse",
+    .transport = TRANSPORT_SDK_SSE,
     .receive = centrifugo_receive,
     .event = event,
     .encode = encode_event,
@@ -165,7 +165,7 @@ const struct protocol protocol_centrifugo_sse = {
 
 const struct protocol protocol_centrifugo_stream = {
     .id = PROTOCOL_CENTRIFUGO_STREAM,
-    .name = "http_stream",
+    .transport = TRANSPORT_HTTP_STREAM,
     .receive = centrifugo_receive,
     .event = event,
     .encode = encode_line,
@@ -181,7 +181,7 @@ const struct protocol protocol_centrifugo_stream = {
 
 const struct protocol protocol_centrifugo_uni_sse = {
     .id = PROTOCOL_CENTRIFUGO_UNI_SSE,
-    .name = "uni_sse",
+    .transport = TRANSPORT_UNI_SSE,
     .receive = centrifugo_receive_connect,
     .event = event_bare,
     .encode = encode_bare,

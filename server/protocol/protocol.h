@@ -66,7 +66,7 @@ enum protocol_id {
 
 struct protocol {
     enum protocol_id id;
-    const char *name; /* of the transport, as in logs and metrics: "websocket" */
+    enum transport transport;
     /* One whole message from the client. NULL: clients of this protocol send none. */
     void (*receive)(struct client *c, struct str message);
     void (*event)(struct client *c, const struct event *e);

@@ -243,7 +243,7 @@ static struct frame *farewell_with(uint16_t code, struct str text) {
 
 const struct protocol protocol_sse = {
     .id = PROTOCOL_SSE,
-    .name = "sse",
+    .transport = TRANSPORT_SSE,
     .receive = receive,
     .event = event,
     .encode = encode,
@@ -257,7 +257,7 @@ const struct protocol protocol_sse = {
 
 const struct protocol protocol_sse_named = {
     .id = PROTOCOL_SSE_NAMED,
-    .name = "sse",
+    .transport = TRANSPORT_SSE,
     .receive = receive,
     .event = event,
     .encode = encode_named,

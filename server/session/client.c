@@ -55,7 +55,6 @@ struct client *client_create(struct sessions *s, const struct protocol *protocol
     make_id(c->id);
     sessions_add(s, c);
     set_timer(c, s->now_ms + s->config->client_stale_close_delay_ms);
-    metrics_add(s->metrics, METRIC_CLIENTS_ACCEPTED, 1);
     return c;
 }
 
@@ -73,7 +72,7 @@ static void set_reason(struct client *c, enum close_reason reason) {
     if (c->reason != CLOSE_NONE)
         return;
     c->reason = reason;
-    counter_add(&c->sessions->metrics->closes[reason], 1);
+    counter_add(&c->sessions->metrics->closes[c->protocol->transport][reason], 1);
 }
 
 /* --- output ----------------------------------------------------------------------------------- */
@@ -105,8 +104,9 @@ static void log_closed(const struct client *c, uint16_t code, struct str text) {
     log_line(level,
              "client closed id=%.*s user=\"%s\" transport=%s peer=%s reason=\"%.*s\" code=%u "
              "open_ms=%llu queued_bytes=%u",
-             CLIENT_ID_BYTES, c->id, c->user ? c->user : "", c->protocol->name, peer, STR_ARG(text),
-             code, (unsigned long long)(c->sessions->now_ms - c->opened_ms), c->queue.size_bytes);
+             CLIENT_ID_BYTES, c->id, c->user ? c->user : "", transport_text(c->protocol->transport),
+             peer, STR_ARG(text), code, (unsigned long long)(c->sessions->now_ms - c->opened_ms),
+             c->queue.size_bytes);
 }
 
 static void log_gone(const struct client *c) {
@@ -135,8 +135,8 @@ void client_flush(struct client *c) {
         }
         struct str bytes = outq_peek(&c->queue, &s->pool, &frame_count);
         metrics_add(s->metrics, METRIC_WRITES, 1);
-        metrics_add(s->metrics, METRIC_MESSAGES_SENT, frame_count);
-        metrics_add(s->metrics, METRIC_BYTES_SENT, bytes.n);
+        metrics_add_for(s->metrics, c->protocol->transport, WIRE_MESSAGES_SENT, frame_count);
+        metrics_add_for(s->metrics, c->protocol->transport, WIRE_BYTES_SENT, bytes.n);
         if (!c->transport->write(c->conn, bytes.p, bytes.n)) {
             write_failed(c);
             return;
@@ -320,7 +320,7 @@ void client_connected(struct client *c, uint32_t command_id) {
         c->sessions->now_ms + interval_ms / 2 + randombytes_uniform(interval_ms / 2 + 1);
     set_next_deadline(c);
     log_debug("client connected id=%.*s user=\"%s\" transport=%s", CLIENT_ID_BYTES, c->id,
-              c->user ? c->user : "", c->protocol->name);
+              c->user ? c->user : "", transport_text(c->protocol->transport));
     c->protocol->event(c, &(struct event){.kind = EVENT_CONNECTED, .command_id = command_id});
     single_connection_claim(c);
 }

@@ -54,8 +54,8 @@ void client_receive(struct client *c, struct str message) {
     struct sessions *s = c->sessions;
     if (c->state >= CLIENT_CLOSING)
         return;
-    metrics_add(s->metrics, METRIC_MESSAGES_RECEIVED, 1);
-    metrics_add(s->metrics, METRIC_BYTES_RECEIVED, message.n);
+    metrics_add_for(s->metrics, c->protocol->transport, WIRE_MESSAGES_RECEIVED, 1);
+    metrics_add_for(s->metrics, c->protocol->transport, WIRE_BYTES_RECEIVED, message.n);
     charge_bytes(c, message.n);
     if (c->deferred.n == 0) {
         c->protocol->receive(c, message);

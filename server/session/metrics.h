@@ -24,14 +24,6 @@
       "TCP connections refused because a limit was reached.")                                      \
     X(METRIC_HANDSHAKES_REFUSED, "handshakes_refused_total", "counter",                            \
       "WebSocket handshakes answered with an error status.")                                       \
-    X(METRIC_CLIENTS_ACCEPTED, "client_connections_accepted", "counter",                           \
-      "Client connections opened.")                                                                \
-    X(METRIC_MESSAGES_RECEIVED, "transport_messages_received", "counter",                          \
-      "Messages received from clients.")                                                           \
-    X(METRIC_BYTES_RECEIVED, "transport_messages_received_size", "counter",                        \
-      "Bytes of messages received from clients.")                                                  \
-    X(METRIC_MESSAGES_SENT, "transport_messages_sent", "counter", "Frames sent to clients.")       \
-    X(METRIC_BYTES_SENT, "transport_messages_sent_size", "counter", "Bytes sent to clients.")      \
     X(METRIC_WRITES, "transport_writes_total", "counter",                                          \
       "Writes to client sockets; each may carry many frames.")                                     \
     X(METRIC_COMMANDS, "client_commands_total", "counter", "Commands received from clients.")      \
@@ -54,12 +46,29 @@
 enum metric { METRICS(METRIC_ENUM) METRIC_COUNT };
 #undef METRIC_ENUM
 
+/* The same by transport. */
+#define WIRE_METRICS(X)                                                                            \
+    X(WIRE_CLIENTS, "client_connections_inflight", "gauge", "Client connections that are open.")   \
+    X(WIRE_CLIENTS_ACCEPTED, "client_connections_accepted", "counter",                             \
+      "Client connections opened.")                                                                \
+    X(WIRE_MESSAGES_RECEIVED, "transport_messages_received", "counter",                            \
+      "Messages received from clients.")                                                           \
+    X(WIRE_BYTES_RECEIVED, "transport_messages_received_size", "counter",                          \
+      "Bytes of messages received from clients.")                                                  \
+    X(WIRE_MESSAGES_SENT, "transport_messages_sent", "counter", "Frames sent to clients.")         \
+    X(WIRE_BYTES_SENT, "transport_messages_sent_size", "counter", "Bytes sent to clients.")
+
+#define METRIC_ENUM(id, name, type, help) id,
+enum wire_metric { WIRE_METRICS(METRIC_ENUM) WIRE_METRIC_COUNT };
+#undef METRIC_ENUM
+
 struct metrics {
     _Atomic uint64_t values[METRIC_COUNT];
-    _Atomic uint64_t closes[CLOSE_REASON_COUNT]; /* ended connections by reason */
-    _Atomic uint64_t errors[CLIENT_ERROR_COUNT]; /* error replies by kind */
-    _Atomic uint64_t lag_last_us;                /* how late the last tick of the worker came */
-    _Atomic uint64_t lag_max_us;                 /* since start */
+    _Atomic uint64_t wires[TRANSPORT_COUNT][WIRE_METRIC_COUNT];
+    _Atomic uint64_t closes[TRANSPORT_COUNT][CLOSE_REASON_COUNT]; /* ended connections by reason */
+    _Atomic uint64_t errors[CLIENT_ERROR_COUNT];                  /* error replies by kind */
+    _Atomic uint64_t lag_last_us; /* how late the last tick of the worker came */
+    _Atomic uint64_t lag_max_us;  /* since start */
 };
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n) {
@@ -69,6 +78,11 @@ static inline void counter_add(_Atomic uint64_t *counter, uint64_t n) {
 
 static inline void metrics_add(struct metrics *m, enum metric id, uint64_t n) {
     counter_add(&m->values[id], n);
+}
+
+static inline void metrics_add_for(struct metrics *m, enum transport t, enum wire_metric id,
+                                   uint64_t n) {
+    counter_add(&m->wires[t][id], n);
 }
 
 /* For gauges. */

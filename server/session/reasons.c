@@ -10,6 +10,12 @@
 static const char *const close_texts[] = {CLOSE_REASONS(REASON_TEXT)};
 static const char *const error_texts[] = {CLIENT_ERRORS(REASON_TEXT)};
 static const char *const unsubscribe_texts[] = {UNSUBSCRIBE_REASONS(REASON_TEXT)};
+static const char *const transport_texts[] = {TRANSPORTS(REASON_TEXT)};
+
+const char *transport_text(enum transport t) {
+    assert(t < TRANSPORT_COUNT);
+    return transport_texts[t];
+}
 
 const char *close_reason_text(enum close_reason r) {
     assert(r < CLOSE_REASON_COUNT);

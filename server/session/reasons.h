@@ -60,9 +60,20 @@ enum client_error { CLIENT_ERRORS(REASON_ENUM) CLIENT_ERROR_COUNT };
     X(UNSUBSCRIBE_EXPIRED, "subscription expired")
 
 enum unsubscribe_reason { UNSUBSCRIBE_REASONS(REASON_ENUM) UNSUBSCRIBE_REASON_COUNT };
+
+/* The wires of clients, as in logs and metrics. */
+#define TRANSPORTS(X)                                                                              \
+    X(TRANSPORT_WEBSOCKET, "websocket")                                                            \
+    X(TRANSPORT_SDK_SSE, "sdk_sse")                                                                \
+    X(TRANSPORT_HTTP_STREAM, "http_stream")                                                        \
+    X(TRANSPORT_UNI_SSE, "uni_sse")                                                                \
+    X(TRANSPORT_SSE, "sse")
+
+enum transport { TRANSPORTS(REASON_ENUM) TRANSPORT_COUNT };
 #undef REASON_ENUM
 
 /* Static texts. */
+const char *transport_text(enum transport t);
 const char *close_reason_text(enum close_reason r);
 const char *client_error_text(enum client_error e);
 const char *unsubscribe_reason_text(enum unsubscribe_reason r);

@@ -67,6 +67,8 @@ void sessions_add(struct sessions *s, struct client *c) {
     c->generation = slot->generation;
     list_append(&s->clients, &c->in_sessions);
     metrics_set(s->metrics, METRIC_CLIENTS, ++s->client_count);
+    metrics_add_for(s->metrics, c->protocol->transport, WIRE_CLIENTS, 1);
+    metrics_add_for(s->metrics, c->protocol->transport, WIRE_CLIENTS_ACCEPTED, 1);
 }
 
 void sessions_gone(struct sessions *s, struct client *c) {
@@ -78,6 +80,7 @@ void sessions_gone(struct sessions *s, struct client *c) {
     list_remove(&c->in_sessions);
     list_append(&s->gone, &c->in_sessions);
     metrics_set(s->metrics, METRIC_CLIENTS, --s->client_count);
+    metrics_add_for(s->metrics, c->protocol->transport, WIRE_CLIENTS, UINT64_MAX); /* one less */
 }
 
 struct client *sessions_find(const struct sessions *s, struct client_handle h) {

@@ -165,3 +165,32 @@ test('when Redis has lost its data a stream ends with insufficient state and com
   assert.deepEqual(await endOf(reader), { reason: 'insufficient state', isFinal: false });
   await until(() => reader.opened > 1 && reader.events.some(({ event }) => event === 'lost'), 'the loss to be told');
 });
+
+test('metrics count every transport alike', async (t) => {
+  const server = await start(t, { uni_sse: { enabled: true } });
+  const token = sign({ sub: 'ann' });
+  const connect = `{"id":1,"connect":{"token":"${token}"}}\n{"id":2,"subscribe":{"channel":"m"}}`;
+  const asked = {
+    sse: () => fetch(`${server.url}/sse?channel=m&token=${sign({ sub: 'bob' })}`),
+    sdk_sse: () => fetch(`${server.url}/connection/sse?cf_connect=${encodeURIComponent(connect)}`),
+    http_stream: () => fetch(`${server.url}/connection/http_stream`, { method: 'POST', body: connect.replace(token, sign({ sub: 'eve' })) }),
+    uni_sse: () => fetch(`${server.url}/connection/uni_sse?cf_connect=${encodeURIComponent('{"subs":{"m":{}}}')}`),
+  };
+  const responses = await Promise.all(Object.values(asked).map((ask) => ask()));
+  await untilMetrics(server, (m) => sum(m, /num_subscriptions/) === 7, 'four streams, three of them with a personal channel');
+  await call(server, 'publish', { channel: 'm', data: 1 });
+  const get = (m, name, transport) => sum(m, new RegExp(`^carillon_${name}\\{.*transport="${transport}"`));
+  for (const transport of Object.keys(asked)) {
+    const m = await untilMetrics(server, (all) => get(all, 'transport_messages_sent', transport) >= 2, `messages by ${transport}`);
+    assert.equal(get(m, 'client_connections_inflight', transport), 1, transport);
+    assert.equal(get(m, 'client_connections_accepted', transport), 1, transport);
+    assert.ok(get(m, 'transport_messages_sent_size', transport) > 20, transport);
+    assert.equal(get(m, 'transport_messages_received', transport), transport === 'sse' ? 0 : 1, transport);
+  }
+  await Promise.all(responses.map((response) => response.body.cancel()));
+  const m = await untilMetrics(server, (all) => sum(all, /node_num_clients/) === 0, 'the end of all');
+  for (const transport of Object.keys(asked)) {
+    assert.equal(get(m, 'client_connections_inflight', transport), 0, transport);
+    assert.equal(get(m, 'client_closes_total', transport), 1, transport);
+  }
+});

@@ -166,7 +166,6 @@ static inline uint32_t plain_ping_interval_ms(const struct config *config) {
 }
 
 static const struct protocol plain_protocol = {
-    .name = "plain",
     .receive = plain_receive,
     .event = plain_event,
     .encode = plain_encode,

@@ -296,8 +296,16 @@ static inline uint64_t metric(enum metric id) {
     return metrics_get(&bench.metrics, id);
 }
 
+/* Of clients of the tests, which are all of one transport. */
+static inline uint64_t wire_metric(enum wire_metric id) {
+    return bench.metrics.wires[TRANSPORT_WEBSOCKET][id];
+}
+
 static inline uint64_t closes(enum close_reason reason) {
-    return bench.metrics.closes[reason];
+    uint64_t total = 0;
+    for (int t = 0; t < TRANSPORT_COUNT; t++)
+        total += bench.metrics.closes[t][reason];
+    return total;
 }
 
 #endif

@@ -68,10 +68,10 @@ static void metrics_count_what_happens(void **state) {
     expect_metric("carillon_node_num_clients 2");
     expect_metric("carillon_node_num_subscriptions 1");
     expect_metric("carillon_node_num_channels 1");
-    expect_metric("carillon_client_connections_accepted 2");
-    expect_metric("carillon_transport_messages_received 3");
-    expect_metric("carillon_client_closes_total{reason=\"bad request\"} 1");
-    expect_metric("carillon_client_closes_total{reason=\"slow\"} 0");
+    expect_metric("carillon_client_connections_accepted{transport=\"websocket\"} 2");
+    expect_metric("carillon_transport_messages_received{transport=\"websocket\"} 3");
+    expect_metric("carillon_client_closes_total{reason=\"bad request\",transport=\"websocket\"} 1");
+    expect_metric("carillon_client_closes_total{reason=\"slow\",transport=\"websocket\"} 0");
     expect_metric("carillon_client_num_reply_errors{error=\"permission denied\"} 1");
     expect_metric("carillon_mailbox_dropped_total{worker=\"0\"} 0");
 }
@@ -84,15 +84,15 @@ static void metrics_are_sums_over_the_workers(void **state) {
     node.sessions = both;
     node.worker_count = 2;
     metrics_set(&other_metrics, METRIC_CLIENTS, 40);
-    other_metrics.closes[CLOSE_SLOW] = 3;
-    bench.metrics.closes[CLOSE_SLOW] = 4;
+    other_metrics.closes[TRANSPORT_WEBSOCKET][CLOSE_SLOW] = 3;
+    bench.metrics.closes[TRANSPORT_WEBSOCKET][CLOSE_SLOW] = 4;
     other_metrics.errors[ERROR_INTERNAL] = 5;
     other_metrics.lag_last_us = 1500;
     other_metrics.lag_max_us = 2500000;
     open_connected();
     request("GET", "/metrics");
     expect_metric("carillon_node_num_clients 41");
-    expect_metric("carillon_client_closes_total{reason=\"slow\"} 7");
+    expect_metric("carillon_client_closes_total{reason=\"slow\",transport=\"websocket\"} 7");
     expect_metric("carillon_client_num_reply_errors{error=\"internal server error\"} 5");
     expect_metric("carillon_worker_loop_lag_seconds{worker=\"0\"} 0.000000");
     expect_metric("carillon_worker_loop_lag_seconds{worker=\"1\"} 0.001500");

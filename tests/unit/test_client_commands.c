@@ -37,9 +37,9 @@ static void connect_is_answered(void **state) {
     turn();
     expect_lines(w, "7 connected\n");
     assert_int_equal(metric(METRIC_CLIENTS), 1);
-    assert_int_equal(metric(METRIC_CLIENTS_ACCEPTED), 1);
-    assert_int_equal(metric(METRIC_MESSAGES_RECEIVED), 1);
-    assert_int_equal(metric(METRIC_BYTES_RECEIVED), 9);
+    assert_int_equal(wire_metric(WIRE_CLIENTS_ACCEPTED), 1);
+    assert_int_equal(wire_metric(WIRE_MESSAGES_RECEIVED), 1);
+    assert_int_equal(wire_metric(WIRE_BYTES_RECEIVED), 9);
 }
 
 static void a_second_connect_is_a_bad_request(void **state) {

@@ -193,7 +193,6 @@ static uint16_t close_code(enum close_reason r) {
 }
 
 static const struct protocol judge = {
-    .name = "judge",
     .event = on_event,
     .encode = encode,
     .ping = ping,
