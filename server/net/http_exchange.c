@@ -36,6 +36,8 @@ void http_exchange_drop(struct http_conn *c) {
     c->exchange = NULL;
     if (x->head.p)
         explicit_bzero(x->head.p, x->head.n); /* keys and tokens */
+    if (x->run && x->body.p)
+        explicit_bzero(x->body.p, x->body.n);
     buf_fini(&x->head);
     buf_fini(&x->body);
     mem_free(x);

@@ -8,6 +8,8 @@
 #include "server/net/http_target.h"
 #include "server/protocol/sse_id.h"
 
+#include <string.h>
+
 static bool fail(struct sse_params *p, int status, const char *why) {
     p->status = status;
     p->why = why;
@@ -84,10 +86,21 @@ static bool read_body(struct sse_params *p, const struct http_request *q) {
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
+/* It would hide those behind it. */
+static bool has_empty_channel(const struct sse_params *p) {
+    struct str rest = buf_str(&p->list), pair;
+    while (str_cut(&rest, '\0', &pair))
+        if (str_equal(pair, STR("channel=")))
+            return true;
+    return false;
+}
+
 static void check(struct sse_params *p, const struct http_request *q) {
     struct str event = http_query_value(buf_str(&p->list), "event", 0);
     if (!sse_params_channel(p, 0).n)
         fail(p, 400, "name one channel or more: ?channel=NAME");
+    else if (has_empty_channel(p))
+        fail(p, 400, "not a channel name: it is empty");
     else if (sse_params_last_id(p, q).n > SSE_ID_MAX_BYTES)
         fail(p, 400, "Last-Event-ID, or last_event_id, has at most 1024 bytes");
     else if (event.n && !sse_params_names_events(p))
@@ -103,6 +116,8 @@ void sse_params_read(const struct http_request *q, struct sse_params *out) {
 }
 
 void sse_params_fini(struct sse_params *p) {
+    if (p->list.p)
+        explicit_bzero(p->list.p, p->list.n); /* a token */
     buf_fini(&p->list);
 }
 

@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check(const struct sse_params *p, const struct http_request *q) {
+static void check_params(const struct sse_params *p, const struct http_request *q) {
     struct str channel;
     if (p->status) {
         assert((p->status == 400 || p->status == 415) && p->why);
@@ -22,6 +22,7 @@ static void check(const struct sse_params *p, const struct http_request *q) {
     }
     assert(sse_params_channel(p, 0).n && p->list.p[p->list.n - 1] == '\0');
     assert(sse_params_last_id(p, q).n <= SSE_ID_MAX_BYTES);
+    assert(!has_empty_channel(p));
     for (size_t i = 0; i < 8 && (channel = sse_params_channel(p, i)).n; i++)
         assert(str_find(channel, '\0') == channel.n);
 }
@@ -45,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         q.content_type = types[how];
     }
     sse_params_read(&q, &p);
-    check(&p, &q);
+    check_params(&p, &q);
     sse_params_fini(&p);
     buf_fini(&query);
     return 0;

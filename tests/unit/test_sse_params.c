@@ -43,6 +43,8 @@ static void a_get_has_them_in_its_query(void **state) {
     expect_list(&q, q.query);
     q.query = STR("channel=\0");
     expect_refusal(&q, 400, "name one channel");
+    q.query = STR("channel=a\0channel=\0channel=b\0");
+    expect_refusal(&q, 400, "it is empty");
 }
 
 static void a_post_has_them_in_its_body_and_then_in_its_query(void **state) {
