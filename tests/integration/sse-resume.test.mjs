@@ -60,6 +60,18 @@ test('who comes back with the id gets what was missed first, then what is live',
   assert.deepEqual((await second).map((event) => event.data), ['2', '3', '4']);
 });
 
+test('what was missed is named as its channel, too, and a POST resumes', async () => {
+  const id = await idOf('/sse?channel=named');
+  await publish('named', 1);
+  const [{ event, data }] = await read('/sse?channel=named&event=channel', 1, id);
+  assert.deepEqual([event, data], ['named', '1']);
+  const events = [];
+  const text = JSON.stringify({ channels: ['named'], last_event_id: id, event: 'channel' });
+  const reader = new EventReader(`${server.url}/sse`, (one) => events.push(one), { post: { type: 'application/json', text } });
+  await until(() => events.length === 1, 'what was missed').finally(() => reader.close());
+  assert.deepEqual([events[0].event, events[0].data], ['named', '1']);
+});
+
 test('the id of a stream is there before its first message', async () => {
   const id = await idOf('/sse?channel=early');
   await publish('early', 'missed');
