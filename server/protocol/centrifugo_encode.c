@@ -332,15 +332,7 @@ static bool is_push(const struct event *e) {
     return e->kind == EVENT_REMOVED || e->kind == EVENT_GIVEN || e->kind == EVENT_RENEWED;
 }
 
-void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e) {
-    if (is_push(e)) {
-        buf_add(b, STR("{\"push\":"));
-        centrifugo_add_bare_event(b, c, e);
-        buf_add_char(b, '}');
-        return;
-    }
-    buf_add(b, STR("{\"id\":"));
-    buf_add_u64(b, e->command_id);
+static void add_result(struct buf *b, const struct client *c, const struct event *e) {
     switch (e->kind) {
     case EVENT_ERROR:
         add_error(b, e->error);
@@ -376,6 +368,18 @@ void centrifugo_add_reply(struct buf *b, const struct client *c, const struct ev
     case EVENT_RENEWED:
         break;
     }
+}
+
+void centrifugo_add_reply(struct buf *b, const struct client *c, const struct event *e) {
+    if (is_push(e)) {
+        buf_add(b, STR("{\"push\":"));
+        centrifugo_add_bare_event(b, c, e);
+        buf_add_char(b, '}');
+        return;
+    }
+    buf_add(b, STR("{\"id\":"));
+    buf_add_u64(b, e->command_id);
+    add_result(b, c, e);
     buf_add_char(b, '}');
 }
 
