@@ -11,6 +11,7 @@
 #include "server/base/mem.h"
 #include "server/base/version.h"
 #include "server/config/config.h"
+#include "server/doctor/doctor.h"
 #include "server/engine.h"
 #include "server/key_cli.h"
 #include "server/net/health_check.h"
@@ -144,7 +145,7 @@ static bool start(struct program *p) {
     struct config *c = p->config;
     struct server *s = &p->server;
     s->config = s->node.config = c;
-    s->limits.max_count = connections_allowed(c);
+    s->limits.max_count = s->node.connections_max = connections_allowed(c);
     p->keyring = s->node.keyring = *c->http_api_keys_file ? api_keyring_create() : NULL;
     if (!start_keys(c) || !load_api_keys(p) || !listeners_open(&p->listeners, c, c->workers) ||
         !create_workers(p) || !write_pid_file(c->pid_file))
@@ -292,6 +293,8 @@ int main(int argc, char **argv) {
         return token_command(argc - 2, argv + 2);
     if (strcmp(command, "key") == 0)
         return key_command(argc - 2, argv + 2);
+    if (strcmp(command, "doctor") == 0)
+        return doctor_command(argc - 2, argv + 2);
     if (strcmp(command, "health") == 0)
         return health_check(argc > 2 ? argv[2] : NULL);
     return serve(argc, argv);

@@ -23,6 +23,7 @@ struct api_node {
     struct api_keyring *keyring; /* of http_api.keys_file; NULL: none */
     char uid[CLIENT_ID_BYTES + 1];
     uint64_t started_ms;
+    uint32_t connections_max; /* what the descriptor limit and client.connection_limit allow */
     _Atomic bool is_draining;
 };
 

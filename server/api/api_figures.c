@@ -25,6 +25,12 @@ uint64_t api_rss_bytes(void) {
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t api_descriptors_max(void) {
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
 double api_cpu_s(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);

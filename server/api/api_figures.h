@@ -12,6 +12,9 @@ uint64_t api_sum(const struct api_node *node, enum metric id);
 /* Resident memory. */
 uint64_t api_rss_bytes(void);
 
+/* How many descriptors the process may have. */
+uint64_t api_descriptors_max(void);
+
 /* Of the process since its start. */
 double api_cpu_s(void);
 

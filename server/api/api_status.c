@@ -171,6 +171,11 @@ static void add_process(struct buf *b, const struct api_node *node) {
     add_head(b, "uptime_seconds", "gauge", "Time since start.");
     buf_printf(b, "carillon_uptime_seconds %.3f\n",
                (double)(clock_now_ms() - node->started_ms) / 1e3);
+    add_head(b, "node_connections_max", "gauge",
+             "Connections that the descriptor limit and client.connection_limit allow.");
+    buf_printf(b, "carillon_node_connections_max %u\n", node->connections_max);
+    buf_printf(b, "# TYPE process_max_fds gauge\nprocess_max_fds %llu\n",
+               (unsigned long long)api_descriptors_max());
     buf_add_z(b, "# TYPE process_resident_memory_bytes gauge\n");
     buf_printf(b, "process_resident_memory_bytes %llu\n", (unsigned long long)api_rss_bytes());
     buf_add_z(b, "# TYPE process_cpu_seconds_total counter\n");

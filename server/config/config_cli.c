@@ -54,6 +54,7 @@ void config_print_help(FILE *out) {
         "  carillon token check TOKEN    why the server refuses a token, if it does\n"
         "  carillon key hash             a new API key and its hash, for http_api.keys_file\n"
         "  carillon health [URL]         asks a running server how it is\n"
+        "  carillon doctor URL           why clients do not connect\n"
         "  carillon config check FILE    what of a file is used, ignored, refused\n"
         "  carillon config init          print a configuration one can expose\n"
         "  carillon config doc           print the manual of all options\n"

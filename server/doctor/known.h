@@ -1,0 +1,20 @@
+/* What answers mean, and what to do about them: tables.
+ *
+ * Thread: any (constant).
+ */
+#ifndef CARILLON_DOCTOR_KNOWN_H
+#define CARILLON_DOCTOR_KNOWN_H
+
+#include "server/base/str.h"
+
+/* What Carillon itself says in the body of a refusal: to nobody else would it occur. NULL: it is
+ * not Carillon's. Otherwise what to do. */
+const char *known_refusal(int status, struct str body);
+
+/* What a status means that somebody else gave to a WebSocket handshake. */
+const char *known_status(int status);
+
+/* Errors of replies, and codes of close frames. */
+const char *known_code(uint64_t code, bool has_token);
+
+#endif
