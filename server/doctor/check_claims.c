@@ -40,12 +40,15 @@ static bool read_claims(struct str token, struct buf *payload, struct claims *ou
     return true;
 }
 
-/* "in 59 min" or "3 min ago" */
+/* "in 59 min", "now" or "3 min ago" */
 static void add_distance(struct buf *out, int64_t from_now_s) {
     uint64_t s = (uint64_t)(from_now_s < 0 ? -from_now_s : from_now_s);
     const char *unit = s < 120 ? "s" : s < 7200 ? "min" : s < 172800 ? "h" : "days";
     uint64_t n = s < 120 ? s : s < 7200 ? s / 60 : s < 172800 ? s / 3600 : s / 86400;
-    buf_printf(out, from_now_s < 0 ? "%" PRIu64 " %s ago" : "in %" PRIu64 " %s", n, unit);
+    if (s == 0)
+        buf_add_z(out, "now");
+    else
+        buf_printf(out, from_now_s < 0 ? "%" PRIu64 " %s ago" : "in %" PRIu64 " %s", n, unit);
 }
 
 /* NULL, or what is wrong with the claims alone, and what to do. */

@@ -5,6 +5,7 @@
  */
 #include "server/base/clock.h"
 #include "server/doctor/checks.h"
+#include "server/doctor/known.h"
 #include "server/doctor/reply.h"
 #include "server/doctor/websocket.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 
 enum { MARGIN_S = 5, PONG_WAIT_MS = 1000, IDLE_LONGEST_S = 3605 };
+enum { CODE_NO_PONG = 3012 };
 
 struct watch {
     uint64_t start_ms;
@@ -48,26 +50,36 @@ static void watch(struct websocket *w, uint32_t idle_s, struct watch *out) {
     out->code = w->code;
 }
 
-static void report_cut(struct doctor *d, const struct watch *x, double seconds) {
+static const char held_back[] =
+    "something in between holds back what the server sends, or the pongs of clients: switch "
+    "buffering off there; or the node hangs (carillon_worker_loop_lag_seconds)";
+
+/* Sooner than the server speaks. */
+static void report_impatient(struct doctor *d, double seconds) {
     struct buf advice = {0};
-    if (x->ping_count)
-        buf_add_z(&advice, "something in between does not pass pings or pongs on");
-    else
-        buf_printf(&advice,
-                   "a proxy or load balancer gives up on quiet connections sooner than the server "
-                   "pings (every %llu s): raise its time (nginx: proxy_read_timeout and "
-                   "proxy_send_timeout; HAProxy: timeout tunnel; load balancers: idle timeout), or "
-                   "lower client.ping_interval below %.0f s",
-                   (unsigned long long)d->ping_s, seconds < 2 ? 1.0 : seconds - 1);
+    buf_printf(&advice,
+               "a proxy or load balancer gives up on quiet connections sooner than the server "
+               "pings (every %llu s): raise its time (nginx: proxy_read_timeout and "
+               "proxy_send_timeout; HAProxy: timeout tunnel; load balancers: idle timeout), or "
+               "lower client.ping_interval below %.0f s",
+               (unsigned long long)d->ping_s, seconds < 2 ? 1.0 : seconds - 1);
     buf_add_char(&advice, '\0');
-    if (x->end == WS_EVENT_CLOSED)
-        report_add(&d->report, VERDICT_FAIL, "idle", advice.p, "closed with %u after %.1f s",
-                   x->code, seconds);
-    else
-        report_add(&d->report, VERDICT_FAIL, "idle", advice.p, "%s after %.1f s%s",
-                   x->end == WS_EVENT_BROKEN ? "broken" : "cut without a word", seconds,
-                   x->ping_count ? ", after a ping" : ", before the first ping");
+    report_add(&d->report, VERDICT_FAIL, "idle", advice.p,
+               "cut without a word after %.1f s, before the first ping", seconds);
     buf_fini(&advice);
+}
+
+static void report_cut(struct doctor *d, const struct watch *x, double seconds) {
+    if (x->end == WS_EVENT_CLOSED)
+        report_add(&d->report, VERDICT_FAIL, "idle",
+                   x->code == CODE_NO_PONG ? held_back : known_code(x->code, d->ask->token.n > 0),
+                   "closed with %u after %.1f s", x->code, seconds);
+    else if (!x->ping_count && seconds < (double)d->ping_s)
+        report_impatient(d, seconds);
+    else
+        report_add(&d->report, VERDICT_FAIL, "idle", held_back, "%s after %.1f s, %s a ping",
+                   x->end == WS_EVENT_BROKEN ? "broken" : "cut without a word", seconds,
+                   x->ping_count ? "after" : "without");
 }
 
 static void report_alive(struct doctor *d, const struct watch *x, uint32_t idle_s, double seconds) {
@@ -80,9 +92,7 @@ static void report_alive(struct doctor *d, const struct watch *x, uint32_t idle_
                    "proven (--idle)",
                    idle_s, (unsigned long long)d->ping_s);
     else
-        report_add(&d->report, VERDICT_FAIL, "idle",
-                   "something in between holds back what the server sends: switch buffering off "
-                   "there; or the node hangs (carillon_worker_loop_lag_seconds)",
+        report_add(&d->report, VERDICT_FAIL, "idle", held_back,
                    "no ping in %u s, though one is due every %llu s", idle_s,
                    (unsigned long long)d->ping_s);
 }

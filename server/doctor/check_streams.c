@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-enum { BODY_BYTES_MAX = 1 << 20, PACKED_BYTES_MIN = 30, EVENT_COUNT = 3, LATE_MS = 300 };
+enum { BODY_BYTES_MAX = 1 << 20, PACKED_BYTES_MIN = 30, EVENT_COUNT = 3, LATE_MS = 500 };
 enum { FIRST_COMMAND_ID = 2 };
 
 struct stream {

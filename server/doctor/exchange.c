@@ -21,21 +21,28 @@ static bool fail(struct exchange *x, const char *fault) {
     return false;
 }
 
+/* A head that is not whole or not good is none. */
+static bool fail_head(struct exchange *x, const char *fault) {
+    x->head = (struct answer_head){0};
+    return fail(x, fault);
+}
+
 static bool read_head(struct exchange *x) {
     enum answer_state state;
     const char *fault = NULL;
     while ((state = answer_head_read(buf_str(&x->link.in), &x->head, &fault)) == ANSWER_MORE)
         if (!link_receive(&x->link))
-            return fail(x, x->link.in.n && x->link.state == LINK_LATE
-                               ? "the head of the answer does not end"
-                               : link_state_text(&x->link));
+            return fail_head(x, x->link.in.n && x->link.state == LINK_LATE
+                                    ? "the head of the answer does not end"
+                                    : link_state_text(&x->link));
     if (state == ANSWER_BAD)
-        return fail(x, fault);
+        return fail_head(x, fault);
     size_t size = x->head.size_bytes;
     buf_add(&x->head_text, str_slice(buf_str(&x->link.in), 0, size));
     buf_consume(&x->link.in, size);
     answer_head_read(buf_str(&x->head_text), &x->head, &fault);
-    return answer_body_begin(&x->cut, &x->head) || fail(x, "the length of its body is ambiguous");
+    return answer_body_begin(&x->cut, &x->head) ||
+           fail_head(x, "the length of its body is ambiguous");
 }
 
 bool exchange_begin(struct exchange *x, const struct target *t, const struct request *q) {

@@ -2,7 +2,7 @@
  *
  *   const ca = makeAuthority();                        { file, issue }
  *   const server = ca.issue('DNS:localhost,IP:127.0.0.1');   { cert, key }: paths
- *   ca.issue(names, { isExpired: true })
+ *   ca.issue(names, { isExpired: true })               or { days: 100 } instead of 1
  */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -41,11 +41,11 @@ export function makeAuthority() {
   fs.writeFileSync(path.join(folder, 'index.txt'), '');
   openssl('req', '-x509', ...newKey, '/CN=Test CA', '-days', '2', '-keyout', 'ca.key', '-out', 'ca.pem');
 
-  function issue(names, { isExpired = false } = {}) {
+  function issue(names, { isExpired = false, days = 1 } = {}) {
     const name = `cert${++count}`;
     openssl('req', '-new', ...newKey, `/CN=${name}`, '-addext', `subjectAltName=${names}`,
             '-keyout', `${name}.key`, '-out', `${name}.csr`);
-    const dates = isExpired ? ['-startdate', '20200101000000Z', '-enddate', '20200102000000Z'] : [];
+    const dates = isExpired ? ['-startdate', '20200101000000Z', '-enddate', '20200102000000Z'] : ['-days', String(days)];
     openssl('ca', '-batch', '-notext', '-config', 'ca.cnf', '-cert', 'ca.pem', '-keyfile', 'ca.key',
             ...dates, '-in', `${name}.csr`, '-out', `${name}.pem`);
     return { cert: path.join(folder, `${name}.pem`), key: path.join(folder, `${name}.key`) };
