@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { DESCRIPTORS_FEW = 4096, FULL_PERCENT = 90 };
 
@@ -25,6 +26,10 @@ static bool ask(struct doctor *d, const char *handler_prefix, size_t max_bytes,
     mem_free(path);
     return is_answered;
 }
+
+static const char raise_descriptors[] = "raise the descriptor limit (systemd: LimitNOFILE=, "
+                                        "docker: --ulimit nofile=, shell: ulimit -n) "
+                                        "and client.connection_limit, or add nodes";
 
 /* --- /ready ----------------------------------------------------------------------------------- */
 
@@ -90,9 +95,6 @@ static bool find_metric(struct str text, struct str name, double *out) {
 }
 
 static void judge_metrics(struct doctor *d, struct str text) {
-    static const char advice[] = "raise the descriptor limit (systemd: LimitNOFILE=, docker: "
-                                 "--ulimit nofile=, shell: ulimit "
-                                 "-n) and client.connection_limit, or add nodes";
     double files = 0, most = 0, open = 0;
     if (!find_metric(text, STR("process_max_fds"), &files) ||
         !find_metric(text, STR("carillon_node_connections_max"), &most) ||
@@ -105,7 +107,7 @@ static void judge_metrics(struct doctor *d, struct str text) {
                is_full    ? VERDICT_FAIL
                : is_small ? VERDICT_WARN
                           : VERDICT_OK,
-               "limits", is_full || is_small ? advice : NULL,
+               "limits", is_full || is_small ? raise_descriptors : NULL,
                "%.0f of at most %.0f connections are open, %.0f descriptors are allowed", open,
                most, files);
 }
@@ -122,7 +124,22 @@ static void check_limits(struct doctor *d) {
     exchange_fini(&x);
 }
 
+/* What a server that is started from this shell could have; it raises its soft limit itself. */
+static void check_shell(struct doctor *d) {
+    struct rlimit limit = {0};
+    uint32_t wanted = d->config->client_connection_limit;
+    if (!d->ask->config_file || !wanted || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    bool is_enough = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted;
+    report_add(
+        &d->report, is_enough ? VERDICT_OK : VERDICT_WARN, "shell",
+        is_enough ? NULL : raise_descriptors,
+        "client.connection_limit is %u, a server started from here may have %llu descriptors",
+        wanted, (unsigned long long)limit.rlim_max);
+}
+
 void check_host(struct doctor *d) {
     check_ready(d);
     check_limits(d);
+    check_shell(d);
 }

@@ -275,6 +275,9 @@ test('few descriptors, and none left', async (t) => {
   assert.equal(found.check('limits').result, 'warn');
   assert.match(found.check('limits').seen, /300 descriptors/);
   assert.match(found.check('limits').do, /LimitNOFILE=/);
+  const many = temporaryFile('many.json', JSON.stringify({ ...config, client: { ...config.client, connection_limit: 9999999 } }));
+  found = await doctor(small.url, [...quiet, '--config', many], { token });
+  assert.match(found.check('shell').seen, /^client\.connection_limit is 9999999, a server started from here may have \d+ descriptors/);
   const full = await startServer({ config: { ...config, client: { ...config.client, connection_limit: 1 } } });
   t.after(() => full.stop());
   const guest = net.connect(full.port, '127.0.0.1');
