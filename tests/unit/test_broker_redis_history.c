@@ -179,7 +179,7 @@ static void what_comes_late_from_an_epoch_that_is_over_reaches_nobody(void **sta
     publish_late("whenever", 3);
     publish_n(0, "a", 2);
     expect_run(1, 1, 2);
-    assert_in_range(COUNT_OF(1, duplicates), 3, 4); /* the second was read, too */
+    WAIT_UNTIL(COUNT_OF(1, duplicates) >= 3); /* four, if the second was read, too */
     assert_int_equal(COUNT_OF(1, epoch_changes), 0);
     stop_listening(1, 0, "a");
 }
