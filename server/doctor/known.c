@@ -45,7 +45,7 @@ static const struct {
     {503, "too many connections, come back later",
      "the node is full: raise client.connection_limit, client.connection_rate_limit or the "
      "descriptor limit (systemd: LimitNOFILE=, docker: --ulimit nofile=), or add nodes"},
-    {405, "a POST with commands", NULL},
+    {405, "not a method of this endpoint", NULL},
     {405, "a WebSocket handshake is a GET", "the proxy changes the method"},
 };
 
