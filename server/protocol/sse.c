@@ -120,7 +120,9 @@ static void add_id(struct buf *b, const struct client *c, const struct subscript
 static struct frame *place(const struct client *c) {
     struct buf b = {0};
     add_id(&b, c, NULL, NULL);
-    return take(&b);
+    struct frame *f = take(&b);
+    f->is_open = true; /* the event follows */
+    return f;
 }
 
 /* What was missed, each with its own id. */

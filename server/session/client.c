@@ -184,7 +184,7 @@ void client_close(struct client *c, enum close_reason reason) {
     c->state = CLIENT_CLOSING;
     log_gone(c);
     if (reason == CLOSE_SLOW)
-        outq_clear(&c->queue, &c->sessions->pool);
+        outq_cut(&c->queue, &c->sessions->pool);
     end(c, c->protocol->farewell(reason));
 }
 

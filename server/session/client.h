@@ -165,7 +165,8 @@ void client_gone(struct client *c, enum close_reason reason);
 
 /* --- for protocols ---------------------------------------------------------------------------- */
 
-/* Sends the farewell behind what is queued (for CLOSE_SLOW instead of it), and ends. */
+/* Sends the farewell behind what is queued (for CLOSE_SLOW instead of it, but for the rest of an
+ * event that is written in part), and ends. */
 void client_close(struct client *c, enum close_reason reason);
 
 /* The same, as CLOSE_FORCED, with a code and a reason of the back end's own. */

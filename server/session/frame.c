@@ -34,6 +34,7 @@ static struct frame *make(size_t capacity_bytes) {
     struct frame *f = mem_alloc(sizeof(*f) + capacity_bytes);
     f->refs = 1;
     f->size_bytes = f->total_bytes = 0;
+    f->is_open = false;
     f->next = NULL;
     return f;
 }
@@ -67,6 +68,7 @@ static struct frame *make_parts(struct str s, bool is_ws) {
         unsigned first = (is_last ? FIN : 0u) | (i == 0 ? OP_TEXT : OP_CONTINUATION);
         struct frame *f = is_ws ? make_ws(first, part) : make_plain(part);
         f->total_bytes = f->size_bytes + (next ? next->total_bytes : 0);
+        f->is_open = !is_ws && !is_last;
         f->next = next;
         next = f;
     }

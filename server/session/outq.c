@@ -123,6 +123,7 @@ void outq_pop(struct outq *q, struct outq_pool *p, uint32_t frame_count) {
         struct outq_chunk *c = q->first;
         struct frame *f = c->frames[q->first_at++];
         q->size_bytes -= f->size_bytes;
+        q->is_amid = f->is_open;
         frame_unref(f);
         if (q->first_at < chunk_end(q, c))
             continue;
@@ -137,4 +138,15 @@ void outq_pop(struct outq *q, struct outq_pool *p, uint32_t frame_count) {
 void outq_clear(struct outq *q, struct outq_pool *p) {
     while (!outq_is_empty(q))
         outq_pop(q, p, 1);
+}
+
+void outq_cut(struct outq *q, struct outq_pool *p) {
+    struct outq rest = {.is_amid = q->is_amid};
+    for (bool is_rest = q->is_amid; !outq_is_empty(q); outq_pop(q, p, 1)) {
+        struct frame *f = q->first->frames[q->first_at];
+        if (is_rest)
+            push_part(&rest, p, f);
+        is_rest = is_rest && f->is_open;
+    }
+    *q = rest;
 }

@@ -28,6 +28,7 @@ struct outq {
     struct outq_chunk *first, *last;
     uint8_t first_at;  /* next frame to write, in first */
     uint8_t last_used; /* frames in last */
+    bool is_amid;      /* the last frame that was removed is open: the next one belongs to it */
     uint32_t size_bytes;
 };
 
@@ -59,5 +60,8 @@ struct str outq_peek(const struct outq *q, struct outq_pool *p, uint32_t *frame_
 void outq_pop(struct outq *q, struct outq_pool *p, uint32_t frame_count);
 
 void outq_clear(struct outq *q, struct outq_pool *p);
+
+/* Drops all but the rest of what was written in part: something else may follow then. */
+void outq_cut(struct outq *q, struct outq_pool *p);
 
 #endif

@@ -194,3 +194,24 @@ test('metrics count every transport alike', async (t) => {
     assert.equal(get(m, 'client_closes_total', transport), 1, transport);
   }
 });
+
+test('a slow reader in the middle of a large event gets the rest of it before it is told', async (t) => {
+  const server = await start(t, { client: { ...config.client, queue_max_size: 1048576 } });
+  const big = 'x'.repeat(100000);
+  for (let round = 0; round < 3; round++) {
+    const reader = await open(t, server, `channel=large${round}`);
+    reader.response.pause();
+    const before = closes(await metrics(server), 'slow');
+    let n = 0;
+    for (; closes(await metrics(server), 'slow') === before; n++)
+      await call(server, 'publish', { channel: `large${round}`, data: { n, big } });
+    reader.response.resume();
+    assert.deepEqual(await endOf(reader), { reason: 'slow', isFinal: false });
+    await until(() => {
+      const seen = reader.events.filter(({ event }) => event === 'message').map(({ data }) => JSON.parse(data).n);
+      assert.deepEqual(seen, seen.map((_, i) => i), 'no hole and no repeat');
+      return seen.length === n || reader.events.some(({ event }) => event === 'lost');
+    }, 'what was missed, or that it is lost', 15000);
+    reader.close();
+  }
+});

@@ -362,6 +362,47 @@ static void behaves_like_an_array(void **state) {
 
 #define OUTQ_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
+/* Pushes an open frame of 5 bytes, and a message of two parts that it belongs to. */
+static void push_event(struct outq *q) {
+    struct frame *head = frame_of(5, 'h');
+    head->is_open = true;
+    outq_push(q, &pool, head);
+    frame_unref(head);
+    push_new(q, FRAME_PART_MAX_BYTES + 7, 'b');
+}
+
+static void a_cut_leaves_the_rest_of_what_was_begun(void **state) {
+    (void)state;
+    static const uint32_t left_bytes[] = {0, FRAME_PART_MAX_BYTES + 7, 7, 0};
+    for (uint32_t written = 0; written < 4; written++) {
+        struct outq q = {0};
+        push_event(&q);
+        push_event(&q);
+        outq_pop(&q, &pool, written);
+        outq_cut(&q, &pool);
+        assert_int_equal(q.size_bytes, left_bytes[written]);
+        outq_cut(&q, &pool); /* the same again */
+        assert_int_equal(q.size_bytes, left_bytes[written]);
+        push_new(&q, 3, 'c');
+        outq_cut(&q, &pool);
+        assert_int_equal(q.size_bytes, left_bytes[written]);
+        outq_clear(&q, &pool);
+        assert_is_idle(&q);
+    }
+}
+
+static void a_cut_leaves_no_fragment_of_a_websocket_message(void **state) {
+    (void)state;
+    static char bytes[3 * FRAME_PART_MAX_BYTES];
+    struct outq q = {0};
+    struct frame *f = frame_create_text((struct str){bytes, sizeof(bytes)});
+    outq_push(&q, &pool, f);
+    frame_unref(f);
+    outq_pop(&q, &pool, 1);
+    outq_cut(&q, &pool); /* a close frame may follow a fragment */
+    assert_is_idle(&q);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         OUTQ_TEST(an_idle_queue_holds_no_memory),
@@ -377,6 +418,8 @@ int main(void) {
         OUTQ_TEST(queues_that_differ_do_not_share),
         OUTQ_TEST(a_join_is_not_mistaken_for_new_frames_at_old_places),
         OUTQ_TEST(all_references_come_back),
+        OUTQ_TEST(a_cut_leaves_the_rest_of_what_was_begun),
+        OUTQ_TEST(a_cut_leaves_no_fragment_of_a_websocket_message),
         OUTQ_TEST(behaves_like_an_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
