@@ -47,14 +47,19 @@ struct refusal {
 static struct refusal why_not_connected(const struct client *c) {
     if (c->state == CLIENT_CONNECTED || c->state == CLIENT_CONNECTING)
         return (struct refusal){0, NULL};
-    if (c->state == CLIENT_REFUSED)
+    switch (c->reason) {
+    case CLOSE_EXPIRED:
         return (struct refusal){401, "the token has expired"};
-    if (c->reason == CLOSE_CHANNEL_LIMIT)
+    case CLOSE_INVALID_TOKEN:
+        return (struct refusal){401, "the token is not valid"};
+    case CLOSE_CHANNEL_LIMIT:
         return (struct refusal){403, "the token names too many channels"};
-    return (struct refusal){401,
-                            c->reason == CLOSE_INVALID_TOKEN
-                                ? "the token is not valid"
-                                : "a token is needed: Authorization: Bearer TOKEN, or ?token="};
+    case CLOSE_BAD_REQUEST:
+        return (struct refusal){401, "a token is needed: Authorization: Bearer TOKEN, or ?token="};
+    default:
+        return (struct refusal){403, "the token names a channel of an unknown namespace, or what "
+                                     "is no channel name"};
+    }
 }
 
 static struct refusal why_not_subscribed(enum client_error e) {
@@ -73,13 +78,14 @@ static struct refusal why_not_subscribed(enum client_error e) {
 }
 
 static struct refusal check_channels(const struct client *c, const struct sse_params *p) {
-    uint32_t limit = c->sessions->config->client_channel_limit;
+    uint32_t count = c->subscription_count; /* those of the token */
     const struct channel_options *o;
     struct str channel;
     for (size_t i = 0; (channel = sse_params_channel(p, i)).n; i++) {
-        struct refusal r = why_not_subscribed(client_check_subscribe(c, channel, &o));
-        if (!r.status && i >= limit)
-            r = why_not_subscribed(ERROR_LIMIT_EXCEEDED);
+        enum client_error error = client_check_subscribe(c, channel, &o);
+        if (!error && ++count > c->sessions->config->client_channel_limit)
+            error = ERROR_LIMIT_EXCEEDED;
+        struct refusal r = why_not_subscribed(error);
         if (r.status)
             return r;
     }

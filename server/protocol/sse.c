@@ -182,7 +182,8 @@ static void event(struct client *c, const struct event *e) {
     json_add_string(&b, str_of(client_error_text(e->error)));
     buf_add_z(&b, "}\n\n");
     client_send(c, take(&b));
-    client_close(c, CLOSE_INTERNAL); /* EventSource comes back and tries again */
+    /* EventSource comes back and tries again. */
+    client_close(c, e->error == ERROR_TOKEN_EXPIRED ? CLOSE_EXPIRED : CLOSE_INTERNAL);
 }
 
 static struct frame *encode(const struct msg *m, enum encoding how) {

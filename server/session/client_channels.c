@@ -366,9 +366,11 @@ static bool enter_all(struct client *c, const struct client_join_all *q) {
     for (size_t i = 0; i < q->gift_count; i++) {
         struct client_gift *g = &q->gifts[i];
         struct client_subscribe position = {0};
-        if (!client_find_options(c, q->command_id, g->channel, &o)) {
+        enum client_error error = client_lookup(c, g->channel, &o);
+        if (error) {
             client_leave_all(c);
-            c->state = CLIENT_REFUSED;
+            c->state = CLIENT_REFUSED; /* first: the answer may close it */
+            client_fail(c, q->command_id, error);
             return false;
         }
         if (client_find(c, g->channel))

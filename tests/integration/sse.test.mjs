@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { EventSource } from 'eventsource';
+import jsonwebtoken from 'jsonwebtoken';
 import { api, untilMetrics, sum } from './helpers/http.mjs';
 import { EventReader } from './helpers/eventstream.mjs';
 import { RawSocket } from './helpers/rawsocket.mjs';
@@ -93,6 +94,25 @@ test('what is wrong with a request is a status', async () => {
   assert.equal(await status('/sse?channel=a', { method: 'HEAD' }), 405);
   assert.equal(await status('/sse?channel=a&event=other'), 400);
   await subscribed(0);
+});
+
+test('what is wrong with a token is said, and what it gives counts', async (t) => {
+  const SECRET = 'a secret of the tests, 32 bytes long';
+  const limited = await startServer({ config: {
+    client: { token: { hmac_secret_key: SECRET }, channel_limit: 3 }, channel: { without_namespace: openChannels } } });
+  t.after(() => limited.stop());
+  const ask = async (channels, claims) => {
+    const token = claims ? `&token=${jsonwebtoken.sign({ sub: 'ann', ...claims }, SECRET)}` : '';
+    const response = await fetch(`${limited.url}/sse?${channels}${token}`);
+    const text = response.status === 200 ? await response.body.cancel() : await response.text();
+    return `${response.status} ${text ?? ''}`;
+  };
+  assert.match(await ask('channel=a'), /^401 a token is needed/);
+  assert.match(await ask('channel=a', { exp: 1000 }), /^401 the token has expired/);
+  assert.match(await ask('channel=a', { channels: ['no:such'] }), /^403 the token names a channel of an unknown namespace/);
+  assert.match(await ask('channel=a', { channels: ['a', 'b', 'c', 'd'] }), /^403 the token names too many channels/);
+  assert.match(await ask('channel=c&channel=d', { channels: ['a', 'b'] }), /^403 too many channels/);
+  assert.match(await ask('channel=a&channel=c', { channels: ['a', 'b'] }), /^200 /);
 });
 
 const FORM = 'application/x-www-form-urlencoded';
