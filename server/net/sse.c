@@ -44,9 +44,15 @@ struct refusal {
     const char *text;
 };
 
+static struct refusal refuse_bad_connect(const struct client *c) {
+    if (c->is_token_bearer)
+        return (struct refusal){403, "the token names a channel of an unknown namespace, or what "
+                                     "is no channel name"};
+    return (struct refusal){401, "a token is needed: Authorization: Bearer TOKEN, or ?token="};
+}
+
+/* What may be good soon is told in the stream, as a status would be final. */
 static struct refusal why_not_connected(const struct client *c) {
-    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_CONNECTING)
-        return (struct refusal){0, NULL};
     switch (c->reason) {
     case CLOSE_EXPIRED:
         return (struct refusal){401, "the token has expired"};
@@ -55,10 +61,9 @@ static struct refusal why_not_connected(const struct client *c) {
     case CLOSE_CHANNEL_LIMIT:
         return (struct refusal){403, "the token names too many channels"};
     case CLOSE_BAD_REQUEST:
-        return (struct refusal){401, "a token is needed: Authorization: Bearer TOKEN, or ?token="};
+        return refuse_bad_connect(c);
     default:
-        return (struct refusal){403, "the token names a channel of an unknown namespace, or what "
-                                     "is no channel name"};
+        return (struct refusal){0, NULL};
     }
 }
 
@@ -123,10 +128,11 @@ static void open_stream(struct http_conn *c, const struct http_request *q,
     struct client *client = client_create(c->http->sessions, protocol, &stream_transport, c);
     const struct str last_id = sse_params_last_id(p, q);
     client_connect(client, &(struct client_connect){.token = find_token(q, buf_str(&p->list)),
+                                                    .keeps_token = true,
                                                     .find_position = sse_find_position,
                                                     .positions = &last_id});
     struct refusal r = why_not_connected(client);
-    if (!r.status)
+    if (!r.status && client->state < CLIENT_CLOSING)
         r = check_channels(client, p);
     if (!r.status) {
         start(c, client, q, p);

@@ -169,6 +169,14 @@ static void unsubscribed(struct client *c, const struct event *e) {
     client_send(c, take(&b));
 }
 
+/* EventSource comes back and tries again, unless the status stops it then (net/sse.c). */
+static enum close_reason reason_of(enum client_error e) {
+    if (e == ERROR_TOKEN_EXPIRED)
+        return CLOSE_EXPIRED;
+    return e == ERROR_UNKNOWN_CHANNEL || e == ERROR_BAD_REQUEST ? CLOSE_BAD_REQUEST
+                                                                : CLOSE_INTERNAL;
+}
+
 /* Whoever may not listen is told. */
 static void event(struct client *c, const struct event *e) {
     struct buf b = {0};
@@ -182,8 +190,7 @@ static void event(struct client *c, const struct event *e) {
     json_add_string(&b, str_of(client_error_text(e->error)));
     buf_add_z(&b, "}\n\n");
     client_send(c, take(&b));
-    /* EventSource comes back and tries again. */
-    client_close(c, e->error == ERROR_TOKEN_EXPIRED ? CLOSE_EXPIRED : CLOSE_INTERNAL);
+    client_close(c, reason_of(e->error));
 }
 
 static struct frame *encode(const struct msg *m, enum encoding how) {

@@ -206,6 +206,7 @@ struct client_connect {
     struct str token;                       /* empty: none */
     client_find_position_fn *find_position; /* of the channels the server will give; may be NULL */
     const void *positions;
+    bool keeps_token; /* it comes again with this one: a key that is awaited is no end of it */
     const struct str *wanted; /* channels to be given, too, as far as it may subscribe to them */
     size_t wanted_count;
 };

@@ -278,7 +278,9 @@ static void connect_with_token(struct client *c, const struct client_connect *q)
         break;
     case TOKEN_EXPIRED: /* an error, not a close: the SDK fetches a new token and tries again */
         c->state = CLIENT_REFUSED;
-        client_fail(c, q->command_id, ERROR_TOKEN_EXPIRED);
+        client_fail(c, q->command_id,
+                    q->keeps_token && claims.fault == jws_key_awaited ? ERROR_INTERNAL
+                                                                      : ERROR_TOKEN_EXPIRED);
         break;
     case TOKEN_INVALID:
         client_close(c, CLOSE_INVALID_TOKEN);

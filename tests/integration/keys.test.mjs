@@ -11,9 +11,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { Centrifuge } from 'centrifuge';
+import { EventSource } from 'eventsource';
 import { SignJWT } from 'jose';
 import jsonwebtoken from 'jsonwebtoken';
 import WebSocket from 'ws';
+import { sum, untilMetrics } from './helpers/http.mjs';
 import { event, openChannels, runCarillon, startServer, temporaryFile, until } from './helpers/server.mjs';
 import { Client } from './helpers/protocol.mjs';
 
@@ -211,6 +213,19 @@ test('a rotated key is fetched when a token names it, and the SDK gets in', asyn
   assert.equal(endpoint.requests, 2);
   /* The old key is gone with the old set. */
   assert.equal(await answer(server, await sign('RS256', PAIRS.rsa, 'rsa')), 109);
+  await server.stop();
+  await endpoint.stop();
+});
+
+test('a rotated key does not stop a plain stream, which has no other token', async (t) => {
+  const endpoint = await Endpoint.start();
+  const server = await startServer({ config: configWith(fast(endpoint)) });
+  endpoint.body = { keys: [jwk(PAIRS.p256, { kid: 'new' })] };
+  const source = new EventSource(`${server.url}/sse?channel=a&token=${await sign('ES256', PAIRS.p256, 'new')}`);
+  t.after(() => source.close());
+  await untilMetrics(server, (m) => sum(m, /node_num_subscriptions/) === 1, 'the subscription');
+  assert.equal(endpoint.requests, 2);
+  source.close();
   await server.stop();
   await endpoint.stop();
 });
