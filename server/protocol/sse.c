@@ -102,6 +102,18 @@ static const struct position *place_of(const struct subscription *sub) {
     return p && p->epoch[EPOCH_BYTES - 1] ? p : NULL;
 }
 
+/* Channels that still wait to be subscribed to stand where the client came from: see wait(). */
+static void add_waiting(struct buf *b, size_t start, const struct client *c) {
+    struct str rest = buf_str(&c->deferred), last_id, channel;
+    struct position p = {0};
+    if (!str_cut(&rest, '\0', &last_id))
+        return;
+    while (str_cut(&rest, '\0', &channel))
+        if (!client_find(c, channel) && sse_id_find(last_id, channel, &p) &&
+            !sse_id_add(b, start, channel, &p))
+            return;
+}
+
 /* The id of a stream; one subscription stands `at` another place than it says, unless NULL. Entries
  * beyond the limit are left out: their channels are told that something may be lost. */
 static void add_id(struct buf *b, const struct client *c, const struct subscription *at,
@@ -114,6 +126,7 @@ static void add_id(struct buf *b, const struct client *c, const struct subscript
         if (p && !sse_id_add(b, start, sub->hub.channel->node.key, p))
             break;
     }
+    add_waiting(b, start, c);
     buf_add_char(b, '\n');
 }
 

@@ -115,6 +115,32 @@ test('what cannot be told any more is said, once, and the stream goes on', async
   assert.equal((await read('/sse?channel=short:a', 1, events[0].id))[0].data, '6', 'the mark has an id');
 });
 
+/* The very first one of a stream that comes back: it may be cut behind that. */
+async function firstId(path, lastId) {
+  let text = '';
+  const response = await fetch(server.url + path, { headers: { 'Last-Event-ID': lastId } });
+  for await (const chunk of response.body) {
+    text += Buffer.from(chunk);
+    if (/^id: .*\n/m.test(text))
+      break;
+  }
+  return /^id: (.*)\n/m.exec(text)[1];
+}
+
+test('an id that comes before all channels are subscribed to has their places, too', async () => {
+  const token = jsonwebtoken.sign({ sub: 'ann', channels: ['early'] }, SECRET);
+  const many = Array.from({ length: 40 }, (_, n) => `channel=n${n}&`).join('');
+  for (const [path, count] of [[`/sse?channel=late&token=${token}`, 2], [`/sse?${many}channel=late`, 41]]) {
+    const reader = new EventReader(server.url + path, () => {});
+    await until(() => reader.lastId.split('.').length === count, 'all places').finally(() => reader.close());
+    await publish('late', count);
+    const id = await firstId(path, reader.lastId);
+    assert.equal(id.split('.').length, count, id);
+    const [{ event, data }] = await read(path, 1, id);
+    assert.deepEqual([event, data], ['message', `${count}`]);
+  }
+});
+
 test('channels that the token gives resume, too', async () => {
   const token = jsonwebtoken.sign({ sub: 'ann', channels: ['given-1', 'given-2'] }, SECRET, { expiresIn: 60 });
   const path = `/sse?channel=asked&token=${token}`;
