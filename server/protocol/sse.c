@@ -96,7 +96,7 @@ static struct frame *take(struct buf *b) {
 static const struct position *place_of(const struct subscription *sub) {
     const struct position *p = NULL;
     if (sub->state == SUBSCRIPTION_LIVE)
-        p = sub->is_positioned ? &sub->position : NULL;
+        p = sub->is_positioned && !conflate_waits(sub) ? &sub->position : NULL;
     else if (sub->sync && sub->sync->wants_recovery)
         p = &sub->sync->since;
     return p && p->epoch[EPOCH_BYTES - 1] ? p : NULL;

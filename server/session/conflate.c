@@ -18,7 +18,7 @@ struct conflated {
     struct frame *newest;
 };
 
-static struct conflated **find(struct subscription *sub) {
+static struct conflated **find(const struct subscription *sub) {
     struct conflated **at = &sub->client->conflated;
     while (*at && (*at)->sub != sub)
         at = &(*at)->next;
@@ -40,14 +40,24 @@ static bool has_room(const struct client *c, const struct frame *f) {
     return bytes <= c->sessions->config->client_queue_max_size_bytes;
 }
 
+void conflate_forget(struct subscription *sub) {
+    struct conflated **at = find(sub);
+    if (*at)
+        drop(at);
+}
+
 bool conflate(struct subscription *sub, struct frame *f) {
     struct client *c = sub->client;
     bool is_behind = c->is_blocked || c->queue.size_bytes > BEHIND_BYTES;
     if (!sub->options->conflation || !(is_behind || c->conflated))
         return false;
     struct conflated **at = find(sub);
-    if ((!*at && !is_behind) || !has_room(c, f))
+    if (!*at && !is_behind)
         return false;
+    if (!has_room(c, f)) {
+        conflate_forget(sub); /* an older one must not come behind this one */
+        return false;
+    }
     if (*at) {
         frame_unref((*at)->newest);
         metrics_add(c->sessions->metrics, METRIC_CONFLATED, 1);
@@ -59,17 +69,27 @@ bool conflate(struct subscription *sub, struct frame *f) {
     return true;
 }
 
+/* As in sessions.c, the place goes before the publication. */
+static void push_place(struct client *c) {
+    struct frame *place = c->protocol->place(c);
+    outq_push(&c->queue, &c->sessions->pool, place);
+    frame_unref(place);
+}
+
 bool conflate_resume(struct client *c) {
     bool is_any = c->conflated != NULL;
     while (c->conflated) {
-        outq_push(&c->queue, &c->sessions->pool, c->conflated->newest);
+        struct frame *newest = frame_ref(c->conflated->newest);
+        bool is_positioned = c->conflated->sub->is_positioned;
         drop(&c->conflated);
+        if (is_positioned && c->protocol->place)
+            push_place(c);
+        outq_push(&c->queue, &c->sessions->pool, newest);
+        frame_unref(newest);
     }
     return is_any;
 }
 
-void conflate_forget(struct subscription *sub) {
-    struct conflated **at = find(sub);
-    if (*at)
-        drop(at);
+bool conflate_waits(const struct subscription *sub) {
+    return *find(sub) != NULL;
 }

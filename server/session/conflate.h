@@ -24,6 +24,9 @@ bool conflate(struct subscription *sub, struct frame *f);
 /* The queue is empty: queues what waits beside it. False when there is nothing. */
 bool conflate_resume(struct client *c);
 
+/* Does a publication wait? Then it does not stand yet where its position says. */
+bool conflate_waits(const struct subscription *sub);
+
 /* The subscription ends. */
 void conflate_forget(struct subscription *sub);
 

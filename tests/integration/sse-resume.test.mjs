@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { EventSource } from 'eventsource';
 import jsonwebtoken from 'jsonwebtoken';
 import { EventParser, EventReader } from './helpers/eventstream.mjs';
-import { api } from './helpers/http.mjs';
+import { api, metrics, sum } from './helpers/http.mjs';
 import { flakyLink } from './helpers/readers.mjs';
 import { startNodes, startRedis } from './helpers/redis.mjs';
 import { openChannels, startServer, until, within } from './helpers/server.mjs';
@@ -14,7 +14,8 @@ const config = {
   client: { allow_anonymous_connect_without_token: true, token: { hmac_secret_key: SECRET } },
   channel: {
     without_namespace: { ...openChannels, history_size: 10000, history_ttl: '60s', force_recovery: true },
-    namespaces: [{ name: 'plain', ...openChannels }, { name: 'short', ...openChannels, history_size: 2, history_ttl: '60s', force_recovery: true }],
+    namespaces: [{ name: 'plain', ...openChannels }, { name: 'short', ...openChannels, history_size: 2, history_ttl: '60s', force_recovery: true },
+      { name: 'newest', ...openChannels, history_size: 1, history_ttl: '60s', force_recovery: true, force_recovery_mode: 'cache', conflation: true }],
   },
   http_api: { insecure: true },
 };
@@ -153,6 +154,30 @@ test('channels that the token gives resume, too', async () => {
   assert.deepEqual(seen.map(({ data }) => data).sort(), ['1', '2', '3']);
   await publish('given-2', 4);
   assert.equal((await read(path, 1, seen.at(-1).id))[0].data, '4');
+});
+
+test('an id never stands behind a publication that waits for a slow reader, and comes with it', async (t) => {
+  const events = [];
+  const reader = new EventReader(`${server.url}/sse?channel=other&channel=newest:a`, (event) => events.push(event));
+  t.after(() => reader.close());
+  await until(() => reader.lastId.split('.').length === 2, 'both places');
+  const offsetOf = (id) => Number(/\d+$/.exec(id.split('.')[1] ?? '0')[0]);
+  assert.equal(offsetOf(reader.lastId), 0);
+  reader.response.pause();
+  let n = 0;
+  do
+    await publish('newest:a', { n: ++n, big: 'x'.repeat(60000) });
+  while (sum(await metrics(server), /conflated/) < 2);
+  await publish('other', 'mark');
+  reader.response.resume();
+  await until(() => events.some(({ data }) => data.includes(`"n":${n},`)), 'the newest');
+  let seen = 0;
+  for (const { id, data } of events) {
+    seen = data === '"mark"' ? seen : JSON.parse(data).n;
+    assert.ok(offsetOf(id) <= seen, `${id} before ${seen}`);
+  }
+  assert.ok(events.some(({ data }) => data === '"mark"'));
+  assert.equal(offsetOf(events.at(-1).id), n);
 });
 
 test('a channel that keeps nothing has no id, and nobody is told of a loss', async () => {
