@@ -83,12 +83,13 @@ static struct refusal why_not_subscribed(enum client_error e) {
 }
 
 static struct refusal check_channels(const struct client *c, const struct sse_params *p) {
+    const uint32_t limit = c->sessions->config->client_channel_limit;
     uint32_t count = c->subscription_count; /* those of the token */
     const struct channel_options *o;
     struct str channel;
     for (size_t i = 0; (channel = sse_params_channel(p, i)).n; i++) {
         enum client_error error = client_check_subscribe(c, channel, &o);
-        if (!error && ++count > c->sessions->config->client_channel_limit)
+        if (i >= limit || (!error && ++count > limit))
             error = ERROR_LIMIT_EXCEEDED;
         struct refusal r = why_not_subscribed(error);
         if (r.status)

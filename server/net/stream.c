@@ -77,6 +77,7 @@ static void answer(struct http_conn *c, struct http_response *r, struct buf *hea
 
 void stream_answer(struct http_conn *c, const struct http_request *q, struct http_response *r) {
     struct buf headers = {0};
+    buf_add_z(&headers, "Cache-Control: no-store\r\n"); /* a 204 or 404 may be kept otherwise */
     add_cors(&headers, q);
     answer(c, r, &headers);
 }

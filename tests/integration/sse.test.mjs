@@ -84,8 +84,13 @@ test('a stream begins with headers for proxies, a comment and a delay, and beats
 });
 
 test('what is wrong with a request is a status', async () => {
-  const status = async (path, init) => (await fetch(server.url + path, init)).status;
+  const status = async (path, init) => {
+    const response = await fetch(server.url + path, init);
+    assert.equal(response.headers.get('cache-control'), 'no-store', 'it is not to be kept by anybody in between');
+    return response.status;
+  };
   assert.equal(await status('/sse'), 400);
+  assert.equal(await status('/sse?channel=a', { headers: { 'Last-Event-ID': 'stop' } }), 204);
   assert.equal(await status('/sse?channel=%01'), 400);
   assert.equal(await status('/sse?channel=no:such'), 404);
   assert.equal(await status('/sse?channel=$private'), 403);
@@ -112,6 +117,7 @@ test('what is wrong with a token is said, and what it gives counts', async (t) =
   assert.match(await ask('channel=a', { channels: ['no:such'] }), /^403 the token names a channel of an unknown namespace/);
   assert.match(await ask('channel=a', { channels: ['a', 'b', 'c', 'd'] }), /^403 the token names too many channels/);
   assert.match(await ask('channel=c&channel=d', { channels: ['a', 'b'] }), /^403 too many channels/);
+  assert.match(await ask('channel=a&channel=a&channel=a&channel=a', { channels: ['a'] }), /^403 too many channels/);
   assert.match(await ask('channel=a&channel=c', { channels: ['a', 'b'] }), /^200 /);
 });
 
