@@ -159,16 +159,18 @@ void single_connection_claim(struct client *c) {
     struct sessions *s = c->sessions;
     if (!is_concerned(c) || c->number || c->is_claiming)
         return;
-    if (cluster_is_alone(s->cluster)) {
-        settle(c, users_next_number(s->users));
-        return;
-    }
     struct claim *claim = mem_zalloc(sizeof(*claim));
     claim->reply = (struct reply){.to = s->mailbox, .done = numbered};
     claim->sessions = s;
     claim->client = (struct client_handle){c->slot, c->generation};
     c->is_claiming = true;
-    s->broker->ops->next_number(s->broker, &claim->reply);
+    if (!cluster_is_alone(s->cluster)) {
+        s->broker->ops->next_number(s->broker, &claim->reply);
+        return;
+    }
+    /* Not at once: it may still be refused in this turn, and must not end others then. */
+    claim->reply.position.offset = users_next_number(s->users);
+    broker_answer(&claim->reply, BROKER_OK);
 }
 
 /* --- when the engine was away ----------------------------------------------------------------- */

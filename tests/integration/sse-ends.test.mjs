@@ -92,6 +92,18 @@ test('with a single connection the old stream does not come back against the new
   await until(() => other.events.length === 1, 'the new one to go on');
 });
 
+test('a stream that is refused does not end the one that is there', async (t) => {
+  const personal = { enabled: true, single_connection: true, personal_channel_namespace: 'own' };
+  const channel = { ...config.channel, namespaces: [{ name: 'own', presence: true }] };
+  const server = await start(t, { workers: 1, channel, client: { ...config.client, subscribe_to_user_personal_channel: personal } });
+  const token = sign({ sub: 'ann' });
+  const reader = await open(t, server, `channel=a&token=${token}`);
+  assert.equal((await fetch(`${server.url}/sse?channel=no:such&token=${token}`)).status, 404);
+  await call(server, 'publish', { channel: 'a', data: 1 });
+  await until(() => reader.events.length === 1, 'an event');
+  assert.equal(reader.events[0].data, '1');
+});
+
 test('an expired token ends the stream, and is a 401 after that', async (t) => {
   const server = await start(t);
   const reader = await open(t, server, `channel=a&token=${sign({ sub: 'ann' }, { expiresIn: 2 })}`);
