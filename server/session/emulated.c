@@ -58,7 +58,7 @@ static struct client *find(struct sessions *s, struct str session) {
 struct note {
     struct control control;
     struct sessions *from;
-    size_t session_n, message_n;
+    size_t size_bytes, session_n, message_n;
     char bytes[];
 };
 
@@ -72,21 +72,25 @@ static void run_note(struct control *control, void *reader) {
     struct note *n = list_entry(control, struct note, control);
     arrive(reader, (struct str){n->bytes, n->session_n},
            (struct str){n->bytes + n->session_n, n->message_n});
-    atomic_fetch_sub(&n->from->emulated_bytes, n->message_n);
+    atomic_fetch_sub(&n->from->emulated_bytes, n->size_bytes);
     mem_free(n);
 }
 
 /* What waits for a worker that stands still is bounded. */
 static enum emulated_result to_worker(struct sessions *s, uint32_t worker, struct str session,
                                       struct str message) {
-    if (atomic_load(&s->emulated_bytes) + message.n > EMULATED_WAITING_MAX_BYTES)
+    size_t size_bytes = sizeof(struct note) + session.n + message.n;
+    if (atomic_load(&s->emulated_bytes) + size_bytes > EMULATED_WAITING_MAX_BYTES)
         return EMULATED_NO_WAY;
-    struct note *n = mem_alloc(sizeof(*n) + session.n + message.n);
-    *n = (struct note){
-        .control = {run_note}, .from = s, .session_n = session.n, .message_n = message.n};
+    struct note *n = mem_alloc(size_bytes);
+    *n = (struct note){.control = {run_note},
+                       .from = s,
+                       .size_bytes = size_bytes,
+                       .session_n = session.n,
+                       .message_n = message.n};
     memcpy(n->bytes, session.p, session.n);
     memcpy(n->bytes + session.n, message.p, message.n);
-    atomic_fetch_add(&s->emulated_bytes, message.n);
+    atomic_fetch_add(&s->emulated_bytes, size_bytes);
     mailbox_post_control(users_mailbox(s->users, worker), &n->control);
     return EMULATED_SENT;
 }
