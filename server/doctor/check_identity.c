@@ -46,7 +46,8 @@ bool check_identity(struct doctor *d) {
     if (!exchange_whole(&x, &d->target, &q, DOCTOR_BODY_BYTES_MAX) && !x.head.status) {
         report_add(&d->report, VERDICT_FAIL, "carillon",
                    "is it the right port and scheme (http, https), and is the process alive? Its "
-                   "log, and that of the proxy, say more",
+                   "log, and that of the proxy, say more. A proxy must take HTTP/1.1 beside HTTP/2 "
+                   "(HAProxy: alpn h2,http/1.1, no `proto h2`)",
                    "no HTTP answer: %s", x.fault);
         exchange_fini(&x);
         return false;

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MARGIN_S = 5, PONG_WAIT_MS = 1000, IDLE_LONGEST_S = 3605 };
+enum { MARGIN_S = 5, PONG_WAIT_MS = 1000, READ_MS = 500, IDLE_LONGEST_S = 3605 };
 enum { CODE_NO_PONG = 3012 };
 
 struct watch {
@@ -97,18 +97,9 @@ static void report_alive(struct doctor *d, const struct watch *x, uint32_t idle_
                    (unsigned long long)d->ping_s);
 }
 
-void check_idle(struct doctor *d) {
+static void check_quiet_websocket(struct doctor *d, uint32_t idle_s) {
     struct websocket w;
     struct watch x = {0};
-    uint64_t preset_s = d->ping_s + MARGIN_S;
-    uint32_t idle_s = d->ask->idle_s != UINT32_MAX ? d->ask->idle_s
-                      : preset_s < IDLE_LONGEST_S  ? (uint32_t)preset_s
-                                                   : IDLE_LONGEST_S;
-    if (!d->is_connected || idle_s == 0) {
-        report_add(&d->report, VERDICT_SKIP, "idle", NULL,
-                   idle_s ? "there is no connection to watch" : "--idle 0");
-        return;
-    }
     if (begin(d, &w)) {
         watch(&w, idle_s, &x);
         double seconds = (double)(clock_now_ms() - x.start_ms) / 1e3;
@@ -121,4 +112,28 @@ void check_idle(struct doctor *d) {
                    "a second connection did not come about");
     }
     websocket_close(&w);
+}
+
+/* A proxy may be more patient with a WebSocket than with a stream (nginx: a location of its own).
+ * Both are watched in the same time. */
+void check_idle(struct doctor *d) {
+    uint64_t preset_s = d->ping_s + MARGIN_S;
+    uint32_t idle_s = d->ask->idle_s != UINT32_MAX ? d->ask->idle_s
+                      : preset_s < IDLE_LONGEST_S  ? (uint32_t)preset_s
+                                                   : IDLE_LONGEST_S;
+    if ((!d->is_connected && !d->good_stream) || idle_s == 0) {
+        report_add(&d->report, VERDICT_SKIP, "idle", NULL,
+                   idle_s ? "there is no connection to watch" : "--idle 0");
+        return;
+    }
+    struct stream *s = d->good_stream ? quiet_stream_open(d) : NULL;
+    uint64_t start_ms = clock_now_ms();
+    if (d->is_connected)
+        check_quiet_websocket(d, idle_s);
+    uint64_t age_ms = clock_now_ms() - start_ms, end_ms = (uint64_t)idle_s * 1000;
+    /* What has come already takes a moment to be read. */
+    uint32_t left_ms = age_ms + READ_MS < end_ms ? (uint32_t)(end_ms - age_ms) : READ_MS;
+    if (s)
+        quiet_stream_report(d, s, age_ms, left_ms);
+    quiet_stream_close(s);
 }

@@ -172,9 +172,11 @@ static bool check_tls(struct doctor *d) {
     if (is_good || l.verify_error)
         report_certificate(d, &l);
     else
-        report_add(&d->report, VERDICT_FAIL, "tls",
-                   "is it the TLS port (nginx: listen 443 ssl), and the right scheme in the URL?",
-                   "%s", l.fault);
+        report_add(
+            &d->report, VERDICT_FAIL, "tls",
+            "is it the TLS port (nginx: listen 443 ssl), and the right scheme in the URL? And "
+            "HTTP/1.1 must be on offer beside HTTP/2 (HAProxy: alpn h2,http/1.1)",
+            "%s", l.fault);
     link_close(&l);
     return is_good;
 }

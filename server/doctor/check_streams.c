@@ -68,6 +68,8 @@ static void report_status(struct doctor *d, struct stream *s) {
     while (s->x.body.n < DOCTOR_BODY_BYTES_MAX && exchange_more(&s->x))
         continue;
     const char *own = known_refusal(status, buf_str(&s->x.body));
+    if (own && status == 403 && !d->origin)
+        own = known_added_origin;
     if (own && status == 404)
         report_add(&d->report, VERDICT_WARN, s->check,
                    "clients that no WebSocket gets through to have no other way: sse.enabled, "
@@ -79,6 +81,12 @@ static void report_status(struct doctor *d, struct stream *s) {
     else
         report_add(&d->report, VERDICT_WARN, s->check, known_status(status),
                    "%.*s answers %d at %s", STR_ARG(exchange_server(&s->x)), status, s->path);
+}
+
+/* What stands at the path is a page, with status 200. */
+static bool is_page(const struct stream *s) {
+    struct str type;
+    return answer_find(&s->x.head, "content-type", &type) && str_starts(type, STR("text/html"));
 }
 
 /* Browsers let the page read the answer only if it says so, once. */
@@ -163,17 +171,33 @@ static int send_command(struct doctor *d, struct stream *s, int id, struct str *
     return x->head.status;
 }
 
+static const char *advice_for_up(int status, struct str why) {
+    const char *own = known_refusal(status, why);
+    if (own)
+        return own;
+    if (status == 404 && str_starts(why, STR("no such node")))
+        return "nodes behind one address must share one engine.redis";
+    if (status == 404)
+        return "the proxy must send emulation.handler_prefix to the nodes, too";
+    if (status == 503 && !str_starts(why, STR("<")))
+        return "the nodes do not reach each other over Redis: see /ready";
+    return known_status(status);
+}
+
+/* A page of the proxy says no more than its status. */
 static void report_up(struct doctor *d, struct stream *s, int status, struct str why) {
-    const char *advice = known_refusal(status, why);
-    if (status == 404 && !advice)
-        advice =
-            "the proxy must send emulation.handler_prefix to the nodes, too; \"no such node\": "
-            "nodes behind one address must share one engine.redis";
-    else if (status == 503 && !advice)
-        advice = "the nodes do not reach each other over Redis: see /ready";
-    report_add(&d->report, VERDICT_FAIL, s->check, advice ? advice : known_status(status),
-               "%s answers %d: %.*s", d->config->emulation_handler_prefix, status,
-               STR_ARG(str_slice(why, 0, 200)));
+    const char *advice = advice_for_up(status, why);
+    why = str_starts(why, STR("<")) ? STR_NONE : str_trim(str_slice(why, 0, 200));
+    report_add(&d->report, VERDICT_FAIL, s->check, advice, "%s answers %d%s%.*s",
+               d->config->emulation_handler_prefix, status, why.n ? ": " : "", STR_ARG(why));
+}
+
+/* The server ends what was open. */
+static void report_end_of(struct doctor *d, const struct stream *s) {
+    uint64_t code = s->reply.disconnect_code;
+    report_add(&d->report, VERDICT_FAIL, s->check, known_code(code, d->ask->token.n > 0),
+               "the stream is ended with %llu: %.*s", (unsigned long long)code,
+               STR_ARG(str_slice(s->reply.message, 0, 200)));
 }
 
 /* Has events sent, one after the other. False, after a line, when one does not come. *late_ms: how
@@ -196,18 +220,24 @@ static bool measure(struct doctor *d, struct stream *s, uint64_t *late_ms) {
                        "event %d did not arrive in %u s", i + 2, d->target.timeout_ms / 1000);
             return false;
         }
+        if (s->reply.disconnect_code) {
+            report_end_of(d, s);
+            return false;
+        }
         events_ms += clock_now_ms() - start_ms;
     }
     *late_ms = events_ms > 2 * answers_ms ? (events_ms - 2 * answers_ms) / EVENT_COUNT : 0;
     return true;
 }
 
-static void check_events(struct doctor *d, struct stream *s) {
+static void check_events(struct doctor *d, struct stream *s, const char *handler_prefix) {
     uint64_t late_ms = 0;
+    d->ping_s = s->reply.ping_s;
     buf_add(&s->session, s->reply.session);
     buf_add(&s->node, s->reply.node);
     if (!measure(d, s, &late_ms))
         return;
+    d->good_stream = handler_prefix;
     if (late_ms > LATE_MS)
         report_add(&d->report, VERDICT_WARN, s->check, unbuffer,
                    "events come %llu ms late: something in between collects them",
@@ -240,7 +270,7 @@ static bool check_head(struct doctor *d, struct stream *s, bool is_answered) {
     else if (!is_answered && !s->x.head.status)
         report_add(&d->report, VERDICT_FAIL, s->check, "see the log of the proxy", "no answer: %s",
                    s->x.fault);
-    else if (s->x.head.status != 200)
+    else if (s->x.head.status != 200 || is_page(s))
         report_status(d, s);
     else if (answer_find(&s->x.head, "content-encoding", &coding) &&
              !str_equal_nocase(coding, STR("identity")))
@@ -248,6 +278,16 @@ static bool check_head(struct doctor *d, struct stream *s, bool is_answered) {
     else
         return check_cors(d, s);
     return false;
+}
+
+/* Why is known from the WebSocket, if there is one. */
+static void report_no_connect(struct doctor *d, const struct stream *s) {
+    const struct reply *r = &s->reply;
+    uint64_t code = r->error_code ? r->error_code : r->disconnect_code;
+    report_add(&d->report, d->is_upgrading ? VERDICT_WARN : VERDICT_FAIL, s->check,
+               d->is_upgrading ? NULL : known_code(code, d->ask->token.n > 0),
+               "the first event arrived at once; it refuses the token, so that was all: %llu: %.*s",
+               (unsigned long long)code, STR_ARG(str_slice(r->message, 0, 200)));
 }
 
 /* True when it was compressed and came nevertheless. */
@@ -259,10 +299,9 @@ static bool check_one(struct doctor *d, const char *check, const char *handler_p
         if (!next_reply(&s, d->target.timeout_ms))
             report_silence(d, &s);
         else if (s.reply.is_connected)
-            check_events(d, &s);
+            check_events(d, &s, handler_prefix);
         else
-            report_add(&d->report, VERDICT_WARN, s.check, NULL,
-                       "the first event arrived at once; it refuses the token, so that was all");
+            report_no_connect(d, &s);
     }
     bool is_packed = s.is_packed;
     stream_fini(&s);
@@ -278,4 +317,64 @@ static void check_both(struct doctor *d, const char *check, const char *handler_
 void check_streams(struct doctor *d) {
     check_both(d, "http_stream", d->config->http_stream_handler_prefix);
     check_both(d, "sse", d->config->sse_handler_prefix);
+}
+
+/* --- a quiet one ------------------------------------------------------------------------------ */
+
+static const char more_patience[] =
+    "a proxy or load balancer gives up on quiet streams sooner than the server pings: raise its "
+    "time (nginx: proxy_read_timeout; HAProxy: timeout server, timeout client and timeout tunnel; "
+    "load balancers: idle timeout), or lower client.ping_interval";
+
+struct stream *quiet_stream_open(struct doctor *d) {
+    struct stream *s = mem_zalloc(sizeof(*s));
+    s->check = "idle_stream";
+    s->path = doctor_path(d, d->good_stream);
+    if (open_stream(d, s, false) && s->x.head.status == 200 &&
+        next_reply(s, d->target.timeout_ms) && s->reply.is_connected)
+        return s;
+    report_add(&d->report, VERDICT_FAIL, s->check, "try again; the server's log says more",
+               "a second stream did not come about");
+    quiet_stream_close(s);
+    return NULL;
+}
+
+void quiet_stream_close(struct stream *s) {
+    if (!s)
+        return;
+    stream_fini(s);
+    mem_free(s);
+}
+
+/* True when a ping came, or the server ended the stream: it was open until then. */
+static bool wait_for_ping(struct stream *s, uint32_t left_ms) {
+    struct str line;
+    link_set_deadline(&s->x.link, left_ms);
+    do {
+        while (cut_event(s, &line))
+            if (reply_cut(&line, &s->reply) && (s->reply.is_ping || s->reply.disconnect_code))
+                return true;
+    } while (s->x.body.n < BODY_BYTES_MAX && exchange_more(&s->x));
+    return false;
+}
+
+void quiet_stream_report(struct doctor *d, struct stream *s, uint64_t age_ms, uint32_t left_ms) {
+    uint64_t start_ms = clock_now_ms();
+    bool is_pinged = wait_for_ping(s, left_ms);
+    double seconds = (double)(age_ms + clock_now_ms() - start_ms) / 1e3;
+    if (is_pinged && s->reply.is_ping)
+        report_add(&d->report, VERDICT_OK, s->check, NULL, "a quiet stream of %s lives, too",
+                   s->path);
+    else if (is_pinged)
+        report_end_of(d, s);
+    else if (s->x.link.state != LINK_LATE)
+        report_add(&d->report, VERDICT_FAIL, s->check, more_patience,
+                   "%s was cut within %.1f s, before the first ping", s->path, seconds);
+    else if (seconds <= (double)d->ping_s)
+        report_add(&d->report, VERDICT_OK, s->check, NULL, "a quiet stream lived for %.0f s, too",
+                   seconds);
+    else
+        report_add(&d->report, VERDICT_FAIL, s->check, unbuffer,
+                   "no ping in %.1f s, though one is due every %llu s", seconds,
+                   (unsigned long long)d->ping_s);
 }

@@ -15,9 +15,12 @@
 /* --- the handshake ---------------------------------------------------------------------------- */
 
 /* Why a handshake was not answered with 101. */
-static void report_refusal(struct doctor *d, const char *check, const struct websocket *w) {
+static void report_refusal(struct doctor *d, const char *check, const char *origin,
+                           const struct websocket *w) {
     const struct exchange *x = &w->x;
     const char *own = known_refusal(x->head.status, buf_str(&x->body));
+    if (own && x->head.status == 403 && !origin)
+        own = known_added_origin;
     struct str location = STR_NONE;
     answer_find(&x->head, "location", &location);
     if (x->fault && x->head.status == 101)
@@ -47,14 +50,16 @@ void check_upgrade(struct doctor *d) {
     if (d->is_upgrading)
         report_add(&d->report, VERDICT_OK, "upgrade", NULL, "101, it is a WebSocket");
     else
-        report_refusal(d, "upgrade", &w);
+        report_refusal(d, "upgrade", NULL, &w);
     websocket_close(&w);
 }
 
 void check_origin(struct doctor *d) {
     struct websocket w;
-    if (!d->is_upgrading)
+    if (!d->is_upgrading) {
+        d->origin = d->ask->origin; /* the streams will tell */
         return;
+    }
     if (!d->ask->origin) {
         report_add(&d->report, VERDICT_SKIP, "origin", NULL,
                    "browsers send one: give --origin, such as https://example.com");
@@ -64,7 +69,7 @@ void check_origin(struct doctor *d) {
         d->origin = d->ask->origin;
         report_add(&d->report, VERDICT_OK, "origin", NULL, "%s is allowed", d->origin);
     } else {
-        report_refusal(d, "origin", &w);
+        report_refusal(d, "origin", d->ask->origin, &w);
     }
     websocket_close(&w);
 }

@@ -21,11 +21,12 @@ struct doctor {
     struct str prefix; /* of the URL's path, before the handler prefixes */
     char *websocket_path;
     /* What was found out: */
-    bool is_carillon;   /* by its own words, or its version */
-    bool is_upgrading;  /* the handshake gets through */
-    const char *origin; /* what is sent from now on: the one asked for, if it is allowed */
-    bool is_connected;  /* and the token is taken */
-    uint64_t ping_s;    /* by the reply to connect */
+    bool is_carillon;        /* by its own words, or its version */
+    bool is_upgrading;       /* the handshake gets through */
+    const char *origin;      /* what is sent from now on: the one asked for, if it is allowed */
+    bool is_connected;       /* and the token is taken */
+    const char *good_stream; /* its handler prefix, or NULL */
+    uint64_t ping_s;         /* by the reply to connect */
     char version[32];
 };
 
@@ -46,6 +47,12 @@ void check_streams(struct doctor *d);
 
 /* Does a quiet connection live? */
 void check_idle(struct doctor *d);
+
+/* The same for a stream, d->good_stream: opened, left alone, and then looked at for up to left_ms
+ * until its first ping. age_ms: for how long it was left alone. */
+struct stream *quiet_stream_open(struct doctor *d);
+void quiet_stream_report(struct doctor *d, struct stream *s, uint64_t age_ms, uint32_t left_ms);
+void quiet_stream_close(struct stream *s);
 
 /* What the server says about itself: Redis, descriptors. */
 void check_host(struct doctor *d);

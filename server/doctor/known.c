@@ -45,9 +45,14 @@ static const struct {
     {503, "too many connections, come back later",
      "the node is full: raise client.connection_limit, client.connection_rate_limit or the "
      "descriptor limit (systemd: LimitNOFILE=, docker: --ulimit nofile=), or add nodes"},
-    {405, "not a method of this endpoint", NULL},
+    {405, "not a method of this endpoint",
+     "the proxy changes the method (a redirect makes a GET of a POST)"},
     {405, "a WebSocket handshake is a GET", "the proxy changes the method"},
 };
+
+const char known_added_origin[] =
+    "no Origin was sent, so the proxy adds one (nginx: proxy_set_header Origin): it must pass on "
+    "what browsers send, and nothing else";
 
 const char *known_refusal(int status, struct str body) {
     while (body.n && (body.p[body.n - 1] == '\n' || body.p[body.n - 1] == '\r'))
@@ -65,7 +70,7 @@ static const struct {
     const char *advice;
 } statuses[] = {
     {200, "a page came instead: the request did not get to Carillon; the proxy needs a location "
-          "for this path that leads there, with the headers Upgrade and Connection"},
+          "for this path that leads there (for WebSocket with the headers Upgrade and Connection)"},
     {301, "it redirects, which no WebSocket client follows: use the URL it names"},
     {302, "it redirects, which no WebSocket client follows: use the URL it names, or let the proxy "
           "ask nobody to log in at this path"},
@@ -81,6 +86,7 @@ static const struct {
           "end of proxy_pass replaces the location's)"},
     {405, "the proxy changes the method, or another application answers: look at the location for "
           "this path"},
+    {413, "the proxy takes no body of this size: nginx needs `client_max_body_size 1100k;`"},
     {426, "what answers does not see the header Upgrade: nginx needs `proxy_http_version 1.1; "
           "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";`"},
     {429, "the proxy limits requests (nginx: limit_req, limit_conn): exempt this path"},

@@ -11,6 +11,9 @@
  * not Carillon's. Otherwise what to do. */
 const char *known_refusal(int status, struct str body);
 
+/* What to do when an origin is refused though none was sent. */
+extern const char known_added_origin[];
+
 /* What a status means that somebody else gave to a WebSocket handshake. */
 const char *known_status(int status);
 

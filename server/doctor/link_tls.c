@@ -42,7 +42,10 @@ static bool prepare(struct link *l, const struct target *t) {
         return fail(l, "the file of --ca has no certificate that can be read");
     SSL_CTX_set_verify(l->ctx, SSL_VERIFY_PEER, note_and_go_on);
     l->ssl = SSL_new(l->ctx);
-    if (!l->ssl || !name_peer(l->ssl, t->url.host) || !SSL_set_fd(l->ssl, l->fd))
+    /* What browsers offer for a WebSocket. 0 is good. */
+    static const unsigned char protocols[] = "\x08http/1.1";
+    if (!l->ssl || !name_peer(l->ssl, t->url.host) || !SSL_set_fd(l->ssl, l->fd) ||
+        SSL_set_alpn_protos(l->ssl, protocols, sizeof(protocols) - 1))
         return fail(l, "OpenSSL gives no TLS");
     SSL_set_app_data(l->ssl, l);
     return true;
@@ -55,6 +58,8 @@ static const char *why_not(struct link *l, int result) {
             return "what listens there speaks no TLS";
         if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION)
             return "it speaks no TLS 1.2 or 1.3";
+        if (reason == SSL_AD_REASON_OFFSET + SSL_AD_NO_APPLICATION_PROTOCOL)
+            return "it takes no HTTP/1.1, which a WebSocket begins with";
         return "the TLS handshake failed";
     }
     return "the connection was cut during the TLS handshake";

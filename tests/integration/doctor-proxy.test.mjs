@@ -98,9 +98,9 @@ test('a proxy that passes the first event on and holds back the next', async (t)
 });
 
 test('a proxy that collects for a while', async (t) => {
-  const late = () => new Transform({ transform: (chunk, encoding, done) => setTimeout(() => done(null, chunk), 1200) });
+  const late = () => new Transform({ transform: (chunk, encoding, done) => setTimeout(() => done(null, chunk), 2000) });
   const answer = (a) => (a.path === '/connection/sse' ? { head: a.head, through: late() } : a);
-  const { result, seen } = (await through(t, { answer }, [...quiet, ...patience(8)])).check('sse');
+  const { result, seen } = (await through(t, { answer }, [...quiet, ...patience(20)])).check('sse');
   assert.equal(result, 'warn', seen);
   assert.match(seen, /events come \d+ ms late/);
 });
@@ -138,8 +138,11 @@ test('a proxy that has no way for /emulation', async (t) => {
 /* --- quiet connections ------------------------------------------------------------------------ */
 
 test('a proxy that gives up on quiet connections before the ping', async (t) => {
-  const found = await through(t, { idleMs: 1000 }, patience(10));
-  assertFailed(found, 'idle', /cut without a word after [\d.]+ s, before the first ping/, /every 25 s.*proxy_read_timeout/);
+  const found = await through(t, { idleMs: 3000 }, patience(10));
+  assert.deepEqual(found.failed, ['idle', 'idle_stream'], found.stdout);
+  assert.match(found.check('idle').seen, /cut without a word after [\d.]+ s, before the first ping/);
+  assert.match(found.check('idle').do, /every 25 s.*proxy_read_timeout/);
+  assert.match(found.check('idle_stream').seen, /cut within [\d.]+ s, before the first ping/);
 });
 
 test('a proxy that holds pings back', async (t) => {
