@@ -67,11 +67,17 @@ const STATES = {
   'stops reading': (raw) => raw.socket.pause(),
 };
 
+/* What is still on its way to the sockets costs something at first; a client that costs does so for ever. */
 async function assertRests(what) {
-  const before = cpuMs(server);
-  await new Promise((resolve) => setTimeout(resolve, 500)); /* the time over which it is measured */
-  const used = cpuMs(server) - before;
-  assert.ok(used <= 50, `${what}: ${used} ms of CPU in half a second`);
+  const LOOKS = 10;
+  for (let look = 1; ; look++) {
+    const before = cpuMs(server);
+    await new Promise((resolve) => setTimeout(resolve, 500)); /* the time over which it is measured */
+    const used = cpuMs(server) - before;
+    if (used <= 50)
+      return;
+    assert.ok(look < LOOKS, `${what}: ${used} ms of CPU in half a second, again and again`);
+  }
 }
 
 const fill = async (channel) => {

@@ -58,7 +58,7 @@ export class EventReader {
     let isOver = false;
     const again = () => {
       if (!isOver && this.isOpen)
-        setImmediate(() => this.#open());
+        setImmediate(() => this.isOpen && this.#open());
       isOver = true;
     };
     const method = this.post ? 'POST' : 'GET';
