@@ -6,6 +6,8 @@
 
 #include "server/base/version.h"
 
+#include <string.h>
+
 static void add_request(struct buf *out, const struct target *t, const struct request *q) {
     buf_printf(out, "%s %s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: carillon-doctor/%s\r\n", q->method,
                q->path, STR_ARG(t->url.authority), CARILLON_VERSION);
@@ -54,6 +56,7 @@ bool exchange_begin(struct exchange *x, const struct target *t, const struct req
     link_set_deadline(&x->link, t->timeout_ms);
     /* Who refuses may do so before it has read everything. */
     link_send(&x->link, buf_str(&out));
+    explicit_bzero(out.p, out.cap); /* may hold the token */
     buf_fini(&out);
     if (x->link.state == LINK_RESET)
         x->link.state = LINK_OPEN;
