@@ -138,6 +138,21 @@ static struct frame *place(const struct client *c) {
     return f;
 }
 
+/* A resume may have more to send than the queue takes: it is written meanwhile. When the socket
+ * takes no more, the stream ends behind what is queued, and is resumed from there; half of the
+ * queue is left to what comes live. */
+static void send_first(struct client *c, struct frame *f) {
+    const size_t max_bytes = c->sessions->config->client_queue_max_size_bytes / 2;
+    if (c->queue.size_bytes + (size_t)f->total_bytes > max_bytes)
+        client_flush(c);
+    if (c->queue.size_bytes && c->queue.size_bytes + (size_t)f->total_bytes > max_bytes) {
+        frame_unref(f);
+        client_close(c, CLOSE_INSUFFICIENT_STATE);
+        return;
+    }
+    client_send(c, f);
+}
+
 /* What was missed, each with its own id. */
 static void send_missed(struct client *c, const struct subscription *sub) {
     const struct sync_result *r = &sub->sync->result;
@@ -145,7 +160,7 @@ static void send_missed(struct client *c, const struct subscription *sub) {
         struct buf b = {0};
         add_id(&b, c, sub, &r->items[i]->position);
         add_publication(&b, r->items[i], c->protocol == &protocol_sse_named);
-        client_send(c, take(&b));
+        send_first(c, take(&b));
     }
 }
 
@@ -166,7 +181,7 @@ static void subscribed(struct client *c, const struct subscription *sub) {
         buf_add_z(&b, "}\n");
     }
     buf_add_char(&b, '\n');
-    client_send(c, take(&b));
+    send_first(c, take(&b));
 }
 
 /* The stream goes on with its other channels. */

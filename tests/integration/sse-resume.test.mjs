@@ -180,6 +180,32 @@ test('an id never stands behind a publication that waits for a slow reader, and 
   assert.equal(offsetOf(events.at(-1).id), n);
 });
 
+test('more is missed, in many channels, than the queue takes: all of it comes', async (t) => {
+  const path = `/sse?${Array.from({ length: 20 }, (_, n) => `channel=m${n}`).join('&')}`;
+  for (const queue_max_size of [1048576, 65536]) {
+    const node = await startServer({ config: { ...config, client: { ...config.client, queue_max_size } } });
+    t.after(() => node.stop());
+    const early = new EventReader(node.url + path, () => {});
+    await until(() => early.lastId.split('.').length === 20, 'all places').finally(() => early.close());
+    const commands = Array.from({ length: 250 }, (_, n) => ({ publish: { channel: '', data: { n, text: 'x'.repeat(60) } } }));
+    for (let m = 0; m < 20; m++)
+      for (let at = 0; at < 250; at += 50)
+        await api(node, 'batch', { commands: commands.slice(at, at + 50).map(({ publish: p }) => ({ publish: { channel: `m${m}`, data: { m, ...p.data } } })) });
+    const seen = Array.from({ length: 20 }, () => []);
+    const lost = [];
+    const reader = new EventReader(node.url + path, ({ event, data }) => {
+      const { m, n } = JSON.parse(data);
+      if (event === 'message')
+        seen[m].push(n);
+      else if (event === 'lost')
+        lost.push(data);
+    }, { lastId: early.lastId });
+    await until(() => seen.every(({ length }) => length >= 250), () => `all: ${seen.map(({ length }) => length)}`, 20000).finally(() => reader.close());
+    assert.deepEqual(seen, seen.map(() => commands.map((_, n) => n)), 'no hole and no repeat');
+    assert.deepEqual(lost, []);
+  }
+});
+
 test('a channel that keeps nothing has no id, and nobody is told of a loss', async () => {
   let text = '';
   const response = await fetch(`${server.url}/sse?channel=plain:a`, { headers: { 'Last-Event-ID': 'anything' } });
