@@ -1,6 +1,6 @@
 /* See link.h: names, TCP, and the bytes of both kinds of connections.
  *
- * Thread: main; the resolver of the C library uses one of its own.
+ * Thread: main; names are asked for by one of their own.
  */
 #include "server/doctor/link.h"
 
@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,52 +33,84 @@ static void add_address(struct target *t, const struct addrinfo *a) {
     snprintf(to->text, sizeof(to->text), "%.63s", host);
 }
 
-/* The resolver may take long: it is asked in the background. What it has been given must stay while
- * it works, so a late one keeps it; the process ends soon. */
+/* The resolver may take long: a thread of its own asks it. Who is last frees the question. */
 struct question {
     char *host, *port;
-    struct addrinfo hints;
-    struct gaicb call;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool is_done, is_abandoned;
+    int status;
+    struct addrinfo *result;
 };
 
+static struct question *question_create(const struct target *t) {
+    struct question *q = mem_zalloc(sizeof(*q));
+    pthread_condattr_t attributes;
+    q->host = mem_strndup(t->url.host.p, t->url.host.n);
+    q->port = mem_strndup(t->url.port.p, t->url.port.n);
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return q;
+}
+
 static void question_destroy(struct question *q) {
+    if (q->result)
+        freeaddrinfo(q->result);
+    pthread_cond_destroy(&q->done);
+    pthread_mutex_destroy(&q->lock);
     mem_free(q->host);
     mem_free(q->port);
     mem_free(q);
 }
 
-static int await(struct gaicb *call, uint32_t timeout_ms) {
-    const struct gaicb *const list[] = {call};
+static void *ask(void *arg) {
+    struct question *q = arg;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    int status = getaddrinfo(q->host, q->port, &hints, &q->result);
+    pthread_mutex_lock(&q->lock);
+    q->status = status;
+    q->is_done = true;
+    bool is_last = q->is_abandoned;
+    pthread_cond_signal(&q->done);
+    pthread_mutex_unlock(&q->lock);
+    if (is_last)
+        question_destroy(q);
+    return NULL;
+}
+
+/* False: it takes too long, and the question is no longer ours. */
+static bool await(struct question *q, uint32_t timeout_ms) {
     uint64_t end_ms = clock_now_ms() + timeout_ms;
-    while (gai_error(call) == EAI_INPROGRESS) {
-        uint64_t now_ms = clock_now_ms();
-        if (now_ms >= end_ms)
-            return EAI_AGAIN;
-        const struct timespec left = {.tv_sec = (time_t)((end_ms - now_ms) / 1000),
-                                      .tv_nsec = (long)((end_ms - now_ms) % 1000 * 1000000)};
-        gai_suspend(list, 1, &left);
-    }
-    return gai_error(call);
+    const struct timespec end = {.tv_sec = (time_t)(end_ms / 1000),
+                                 .tv_nsec = (long)(end_ms % 1000 * 1000000)};
+    pthread_mutex_lock(&q->lock);
+    while (!q->is_done && pthread_cond_timedwait(&q->done, &q->lock, &end) == 0)
+        continue;
+    bool is_done = q->is_done;
+    q->is_abandoned = !is_done;
+    pthread_mutex_unlock(&q->lock);
+    return is_done;
 }
 
 const char *target_resolve(struct target *t) {
-    struct question *q = mem_zalloc(sizeof(*q));
-    q->host = mem_strndup(t->url.host.p, t->url.host.n);
-    q->port = mem_strndup(t->url.port.p, t->url.port.n);
-    q->hints = (struct addrinfo){.ai_socktype = SOCK_STREAM};
-    q->call = (struct gaicb){.ar_name = q->host, .ar_service = q->port, .ar_request = &q->hints};
-    struct gaicb *list[] = {&q->call};
+    struct question *q = question_create(t);
+    pthread_t thread;
     t->address_count = 0;
-    int status = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
-    if (status == 0)
-        status = await(&q->call, t->timeout_ms);
-    if (status != 0 && gai_error(&q->call) == EAI_INPROGRESS &&
-        gai_cancel(&q->call) != EAI_CANCELED)
+    if (pthread_create(&thread, NULL, ask, q) != 0) {
+        question_destroy(q);
+        return "there is no thread to ask";
+    }
+    if (!await(q, t->timeout_ms)) {
+        pthread_detach(thread);
         return "the name server does not answer";
-    for (const struct addrinfo *a = status ? NULL : q->call.ar_result; a; a = a->ai_next)
+    }
+    pthread_join(thread, NULL);
+    int status = q->status;
+    for (const struct addrinfo *a = status ? NULL : q->result; a; a = a->ai_next)
         add_address(t, a);
-    if (q->call.ar_result)
-        freeaddrinfo(q->call.ar_result);
     question_destroy(q);
     return status ? gai_strerror(status) : t->address_count ? NULL : "it has no address";
 }
