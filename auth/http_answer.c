@@ -17,18 +17,6 @@ static enum http_answer_state bad(const char **fault, const char *what) {
     return HTTP_ANSWER_BAD;
 }
 
-/* Takes the next line, without its CRLF. False when there is no whole one. */
-static bool cut_line(struct str *rest, struct str *line) {
-    size_t end = str_find(*rest, '\n');
-    if (end == rest->n)
-        return false;
-    *line = str_slice(*rest, 0, end);
-    if (line->n && line->p[line->n - 1] == '\r')
-        line->n--;
-    *rest = str_slice(*rest, end + 1, rest->n);
-    return true;
-}
-
 static const char *judge_status(struct str line) {
     struct str version = str_slice(line, 0, 9), code = str_slice(line, 9, line.n);
     uint64_t status;
@@ -63,12 +51,12 @@ static enum http_answer_state read_head(struct str in, struct head *h, const cha
     struct str line;
     *fault = NULL;
     h->rest = in;
-    if (!cut_line(&h->rest, &line))
+    if (!str_cut_line(&h->rest, &line))
         return in.n > HTTP_ANSWER_HEAD_BYTES_MAX ? bad(fault, "its head is too long")
                                                  : HTTP_ANSWER_MORE;
     if ((*fault = judge_status(line)))
         return HTTP_ANSWER_BAD;
-    while (cut_line(&h->rest, &line)) {
+    while (str_cut_line(&h->rest, &line)) {
         if (in.n - h->rest.n > HTTP_ANSWER_HEAD_BYTES_MAX)
             return bad(fault, "its head is too long");
         if (line.n == 0)
@@ -102,7 +90,7 @@ static enum http_answer_state read_chunks(struct str rest, size_t max_bytes, str
     struct str line;
     size_t size;
     enum http_answer_state state = HTTP_ANSWER_MORE;
-    while (state == HTTP_ANSWER_MORE && cut_line(&rest, &line)) {
+    while (state == HTTP_ANSWER_MORE && str_cut_line(&rest, &line)) {
         if (!read_chunk_size(line, &size))
             state = bad(fault, "the size of a chunk is no number");
         else if (size > max_bytes - (body->n - before))

@@ -61,6 +61,16 @@ bool str_cut(struct str *rest, char separator, struct str *piece) {
     return true;
 }
 
+bool str_cut_line(struct str *rest, struct str *line) {
+    size_t end = str_find(*rest, '\n');
+    if (end == rest->n)
+        return false;
+    size_t n = end > 0 && rest->p[end - 1] == '\r' ? end - 1 : end;
+    *line = str_slice(*rest, 0, n);
+    *rest = str_slice(*rest, end + 1, rest->n);
+    return true;
+}
+
 struct str str_trim(struct str s) {
     size_t from = 0, to = s.n;
     while (from < to && is_blank(s.p[from]))

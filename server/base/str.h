@@ -43,6 +43,10 @@ struct str str_slice(struct str s, size_t from, size_t to);
  * empty piece. */
 bool str_cut(struct str *rest, char separator, struct str *piece);
 
+/* Takes the next line off *rest, without its LF or CRLF. False, and *line is untouched, when there
+ * is no whole one. */
+bool str_cut_line(struct str *rest, struct str *line);
+
 /* How many of the first bytes are ASCII. */
 size_t str_ascii_length(struct str s);
 

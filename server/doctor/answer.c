@@ -10,18 +10,6 @@ enum { CHUNK_LINE_BYTES_MAX = 256 };
 
 /* --- the head --------------------------------------------------------------------------------- */
 
-/* Takes the next line, without its CRLF. False when there is no whole one. */
-static bool cut_line(struct str *rest, struct str *line) {
-    size_t end = str_find(*rest, '\n');
-    if (end == rest->n)
-        return false;
-    *line = str_slice(*rest, 0, end);
-    if (line->n && line->p[line->n - 1] == '\r')
-        line->n--;
-    *rest = str_slice(*rest, end + 1, rest->n);
-    return true;
-}
-
 static bool read_status(struct str line, struct answer_head *h) {
     uint64_t status, minor;
     if (!str_starts(line, STR("HTTP/1.")) || line.n < 12 || line.p[8] != ' ' ||
@@ -61,10 +49,10 @@ enum answer_state answer_head_read(struct str in, struct answer_head *h, const c
     h->field_count = 0;
     if (!may_begin(in))
         return bad(fault, "it is no HTTP/1.1");
-    if (cut_line(&rest, &line)) {
+    if (str_cut_line(&rest, &line)) {
         if (!read_status(line, h))
             return bad(fault, "it is no HTTP/1.1");
-        while (cut_line(&rest, &line)) {
+        while (str_cut_line(&rest, &line)) {
             if (line.n == 0) {
                 h->size_bytes = text.n - rest.n;
                 return ANSWER_DONE;
@@ -131,7 +119,7 @@ static bool read_size(struct str line, uint64_t *size) {
 /* One line between the data. False when it is broken; *is_short: not there yet. */
 static bool feed_line(struct answer_body *b, struct buf *in, bool *is_short) {
     struct str rest = buf_str(in), line;
-    *is_short = !cut_line(&rest, &line);
+    *is_short = !str_cut_line(&rest, &line);
     if (*is_short)
         return in->n <= CHUNK_LINE_BYTES_MAX;
     bool is_good = true;

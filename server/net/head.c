@@ -26,17 +26,6 @@ static bool is_value(struct str s) {
     return true;
 }
 
-/* Cuts the next line off *rest; false when its end is not there yet. */
-static bool next_line(struct str *rest, struct str *line) {
-    size_t end = str_find(*rest, '\n');
-    if (end == rest->n)
-        return false;
-    size_t n = end > 0 && rest->p[end - 1] == '\r' ? end - 1 : end;
-    *line = str_slice(*rest, 0, n);
-    *rest = str_slice(*rest, end + 1, rest->n);
-    return true;
-}
-
 static bool parse_version(struct str s, struct head *out) {
     if (s.n != 8 || !str_starts(s, STR("HTTP/")) || s.p[6] != '.')
         return false;
@@ -84,14 +73,14 @@ enum head_result head_parse(struct str bytes, struct head *out) {
     out->header_count = 0;
     if (bytes.n && !(bytes.p[0] >= 'A' && bytes.p[0] <= 'Z'))
         return HEAD_NOT_HTTP;
-    if (!next_line(&rest, &line)) {
+    if (!str_cut_line(&rest, &line)) {
         if (bytes.n >= HEAD_MAX_BYTES)
             return HEAD_TARGET_TOO_LONG;
         return is_value(bytes) || bytes.p[bytes.n - 1] == '\r' ? HEAD_INCOMPLETE : HEAD_NOT_HTTP;
     }
     if ((result = parse_request_line(line, out)) != HEAD_OK)
         return result;
-    while (next_line(&rest, &line)) {
+    while (str_cut_line(&rest, &line)) {
         if (line.n == 0) {
             out->size_bytes = bytes.n - rest.n;
             return HEAD_OK;

@@ -157,6 +157,16 @@ static void checks_utf8_at_any_offset(void **state) {
     assert_true(str_is_utf8(STR("\0\x7f")));
 }
 
+static void lines_end_with_lf_or_crlf(void **state) {
+    struct str rest = STR("a\r\n\nb\r\r\nrest"), line;
+    (void)state;
+    assert_true(str_cut_line(&rest, &line) && str_equal(line, STR("a")));
+    assert_true(str_cut_line(&rest, &line) && line.n == 0);
+    assert_true(str_cut_line(&rest, &line) && str_equal(line, STR("b\r")));
+    assert_false(str_cut_line(&rest, &line));
+    assert_true(str_equal(rest, STR("rest")) && str_equal(line, STR("b\r")));
+}
+
 static void a_list_is_cut_at_its_separators(void **state) {
     (void)state;
     static const char *const pieces[] = {"a", "", "b c"};
@@ -195,6 +205,7 @@ int main(void) {
         cmocka_unit_test(knows_every_utf8_sequence),
         cmocka_unit_test(a_cut_sequence_is_none),
         cmocka_unit_test(checks_utf8_at_any_offset),
+        cmocka_unit_test(lines_end_with_lf_or_crlf),
         cmocka_unit_test(a_list_is_cut_at_its_separators),
         cmocka_unit_test(ascii_ends_at_the_first_high_byte),
     };
