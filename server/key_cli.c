@@ -6,6 +6,7 @@
 #include "server/key_cli.h"
 
 #include "auth/api_keys.h"
+#include "server/base/word.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,24 +32,14 @@ struct request {
     bool is_from_stdin;
 };
 
-/* Takes "--name VALUE" or "--name=VALUE" at argv[*at]; false when it is something else. */
-static bool take(char **argv, int *at, const char *name, const char **value) {
-    size_t n = strlen(name);
-    const char *word = argv[*at];
-    if (strncmp(word, name, n) != 0 || (word[n] != '\0' && word[n] != '='))
-        return false;
-    *value = word[n] ? word + n + 1 : argv[*at + 1] ? argv[++*at] : "";
-    return true;
-}
-
 /* Another word may be a key: it is not repeated. */
 static bool parse(int argc, char **argv, struct request *q) {
     const char *scope;
     for (int at = 1; at < argc; at++) {
-        if (take(argv, &at, "--name", &q->name)) {
-            continue;
-        } else if (take(argv, &at, "--scope", &scope)) {
-            buf_printf(&q->scopes, "%s\"%.20s\"", q->scopes.n ? "," : "", scope);
+        if (word_take(argv, &at, "--name", &q->name)) {
+            q->name = q->name ? q->name : "";
+        } else if (word_take(argv, &at, "--scope", &scope)) {
+            buf_printf(&q->scopes, "%s\"%.20s\"", q->scopes.n ? "," : "", scope ? scope : "");
         } else if (!strcmp(argv[at], "-")) {
             q->is_from_stdin = true;
         } else {

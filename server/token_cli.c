@@ -13,6 +13,7 @@
 #include "server/base/clock.h"
 #include "server/base/json_scan.h"
 #include "server/base/mem.h"
+#include "server/base/word.h"
 #include "server/config/config.h"
 #include "server/config/config_value.h"
 
@@ -62,16 +63,6 @@ struct command {
 
 /* --- what is asked for ------------------------------------------------------------------------ */
 
-/* Takes "--name VALUE" or "--name=VALUE" at argv[*at]. False when it is another option. */
-static bool take(char **argv, int *at, const char *name, const char **value) {
-    size_t n = strlen(name);
-    const char *word = argv[*at];
-    if (strncmp(word, name, n) != 0 || (word[n] != '\0' && word[n] != '='))
-        return false;
-    *value = word[n] ? word + n + 1 : argv[++*at];
-    return true;
-}
-
 /* False, after a line on stderr, when a value is missing. */
 static bool parse(int argc, char **argv, struct command *c) {
     bool is_check = argc > 0 && strcmp(argv[0], "check") == 0;
@@ -85,12 +76,12 @@ static bool parse(int argc, char **argv, struct command *c) {
         const char *channel = "", *word = argv[at];
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
             c->wants_help = true;
-        else if (!is_check && take(argv, &at, "--channel", &channel))
+        else if (!is_check && word_take(argv, &at, "--channel", &channel))
             c->channels[c->channel_count++] = str_of(channel);
-        else if (is_check ||
-                 (!take(argv, &at, "--user", &c->user) && !take(argv, &at, "--info", &c->info) &&
-                  !take(argv, &at, "--ttl", &c->ttl) &&
-                  !take(argv, &at, "--subscription", &c->subscription)))
+        else if (is_check || (!word_take(argv, &at, "--user", &c->user) &&
+                              !word_take(argv, &at, "--info", &c->info) &&
+                              !word_take(argv, &at, "--ttl", &c->ttl) &&
+                              !word_take(argv, &at, "--subscription", &c->subscription)))
             c->rest[c->rest_count++] = argv[at];
         if (at == argc) {
             fprintf(stderr, "carillon: %s needs a value\n", word);

@@ -5,6 +5,7 @@
 #include "server/doctor/options.h"
 
 #include "auth/token.h"
+#include "server/base/word.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,21 +45,14 @@ static bool complain(const char *what, const char *why) {
 
 /* --- words ------------------------------------------------------------------------------------ */
 
-/* Takes "--name VALUE" or "--name=VALUE" at argv[*at]. False when it is another option. */
-static bool take(char **argv, int *at, const char *name, const char **value) {
-    size_t n = strlen(name);
-    const char *word = argv[*at];
-    if (strncmp(word, name, n) != 0 || (word[n] != '\0' && word[n] != '='))
-        return false;
-    *value = word[n] ? word + n + 1 : argv[++*at];
-    return true;
-}
-
 static bool take_value(struct doctor_options *o, struct words *w, char **argv, int *at) {
-    return take(argv, at, "--origin", &o->origin) || take(argv, at, "--ca", &o->ca_file) ||
-           take(argv, at, "--config", &o->config_file) || take(argv, at, "-c", &o->config_file) ||
-           take(argv, at, "--token-file", &w->token_file) || take(argv, at, "--token", &w->token) ||
-           take(argv, at, "--idle", &w->idle) || take(argv, at, "--timeout", &w->timeout);
+    return word_take(argv, at, "--origin", &o->origin) ||
+           word_take(argv, at, "--ca", &o->ca_file) ||
+           word_take(argv, at, "--config", &o->config_file) ||
+           word_take(argv, at, "-c", &o->config_file) ||
+           word_take(argv, at, "--token-file", &w->token_file) ||
+           word_take(argv, at, "--token", &w->token) || word_take(argv, at, "--idle", &w->idle) ||
+           word_take(argv, at, "--timeout", &w->timeout);
 }
 
 static bool take_flag(struct doctor_options *o, const char *word) {
