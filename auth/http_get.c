@@ -6,6 +6,7 @@
 #include "auth/http_get.h"
 
 #include "auth/http_answer.h"
+#include "auth/tls_peer.h"
 #include "server/base/clock.h"
 #include "server/base/mem.h"
 #include "server/base/version.h"
@@ -143,15 +144,6 @@ static bool connect_link(struct link *l) {
 
 /* --- TLS -------------------------------------------------------------------------------------- */
 
-/* An address is checked as one, and sent as no name (RFC 6066 section 3). */
-static bool name_peer(SSL *ssl, struct str host) {
-    char *name = mem_strndup(host.p, host.n);
-    bool is_good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1 ||
-                   (SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1);
-    mem_free(name);
-    return is_good;
-}
-
 /* After a call that gave result: waits for what it needs. False when it failed. */
 static bool tls_continue(struct link *l, int result) {
     switch (SSL_get_error(l->ssl, result)) {
@@ -174,7 +166,7 @@ static bool start_tls(struct link *l) {
         return fail(l, "OpenSSL gives no TLS");
     SSL_CTX_set_verify(l->ctx, SSL_VERIFY_PEER, NULL);
     l->ssl = SSL_new(l->ctx);
-    if (!l->ssl || !name_peer(l->ssl, l->get->url.host) || !SSL_set_fd(l->ssl, l->fd))
+    if (!l->ssl || !tls_name_peer(l->ssl, l->get->url.host) || !SSL_set_fd(l->ssl, l->fd))
         return fail(l, "OpenSSL gives no TLS");
     ERR_clear_error();
     while ((result = SSL_connect(l->ssl)) != 1)

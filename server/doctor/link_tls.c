@@ -3,22 +3,13 @@
  *
  * Thread: main.
  */
+#include "auth/tls_peer.h"
 #include "server/base/clock.h"
-#include "server/base/mem.h"
 #include "server/doctor/link.h"
 
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
 #include <poll.h>
-
-/* An address is checked as one, and sent as no name (RFC 6066 section 3). */
-static bool name_peer(SSL *ssl, struct str host) {
-    char *name = mem_strndup(host.p, host.n);
-    bool is_good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1 ||
-                   (SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1);
-    mem_free(name);
-    return is_good;
-}
 
 static int note_and_go_on(int is_good, X509_STORE_CTX *store) {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -44,7 +35,7 @@ static bool prepare(struct link *l, const struct target *t) {
     l->ssl = SSL_new(l->ctx);
     /* What browsers offer for a WebSocket. 0 is good. */
     static const unsigned char protocols[] = "\x08http/1.1";
-    if (!l->ssl || !name_peer(l->ssl, t->url.host) || !SSL_set_fd(l->ssl, l->fd) ||
+    if (!l->ssl || !tls_name_peer(l->ssl, t->url.host) || !SSL_set_fd(l->ssl, l->fd) ||
         SSL_set_alpn_protos(l->ssl, protocols, sizeof(protocols) - 1))
         return fail(l, "OpenSSL gives no TLS");
     SSL_set_app_data(l->ssl, l);
