@@ -8,11 +8,18 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-uint64_t api_sum(const struct api_node *node, enum metric id) {
+uint64_t api_sum_at(const struct api_node *node, size_t offset) {
     uint64_t total = 0;
-    for (uint32_t i = 0; i < node->worker_count; i++)
-        total += metrics_get(node->sessions[i]->metrics, id);
+    for (uint32_t i = 0; i < node->worker_count; i++) {
+        const char *metrics = (const char *)node->sessions[i]->metrics;
+        total += atomic_load_explicit((const _Atomic uint64_t *)(const void *)(metrics + offset),
+                                      memory_order_relaxed);
+    }
     return total;
+}
+
+uint64_t api_sum(const struct api_node *node, enum metric id) {
+    return api_sum_at(node, offsetof(struct metrics, values[id]));
 }
 
 uint64_t api_rss_bytes(void) {

@@ -9,6 +9,9 @@
 
 uint64_t api_sum(const struct api_node *node, enum metric id);
 
+/* The same of any counter, which stands so many bytes into struct metrics. */
+uint64_t api_sum_at(const struct api_node *node, size_t offset);
+
 /* Resident memory. */
 uint64_t api_rss_bytes(void);
 

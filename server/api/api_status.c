@@ -41,11 +41,7 @@ static void add_totals(struct buf *b, const struct api_node *node) {
 }
 
 static uint64_t sum_for(const struct api_node *node, enum transport t, enum wire_metric id) {
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < node->worker_count; i++)
-        total +=
-            atomic_load_explicit(&node->sessions[i]->metrics->wires[t][id], memory_order_relaxed);
-    return total;
+    return api_sum_at(node, offsetof(struct metrics, wires[t][id]));
 }
 
 static void add_wires(struct buf *b, const struct api_node *node) {
@@ -59,14 +55,6 @@ static void add_wires(struct buf *b, const struct api_node *node) {
 #undef ADD_METRIC
 }
 
-static uint64_t sum_closes(const struct api_node *node, enum transport t, enum close_reason r) {
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < node->worker_count; i++)
-        total +=
-            atomic_load_explicit(&node->sessions[i]->metrics->closes[t][r], memory_order_relaxed);
-    return total;
-}
-
 /* Of transports that were never used only the name would be new. */
 static void add_closes(struct buf *b, const struct api_node *node) {
     add_head(b, "client_closes_total", "counter",
@@ -78,20 +66,16 @@ static void add_closes(struct buf *b, const struct api_node *node) {
             buf_printf(
                 b, "carillon_client_closes_total{reason=\"%s\",transport=\"%s\"} %llu\n",
                 close_reason_text((enum close_reason)r), transport_text((enum transport)t),
-                (unsigned long long)sum_closes(node, (enum transport)t, (enum close_reason)r));
+                (unsigned long long)api_sum_at(node, offsetof(struct metrics, closes[t][r])));
     }
 }
 
 static void add_errors(struct buf *b, const struct api_node *node) {
     add_head(b, "client_num_reply_errors", "counter", "Error replies to clients, by error.");
-    for (int e = ERROR_NONE + 1; e < CLIENT_ERROR_COUNT; e++) {
-        uint64_t total = 0;
-        for (uint32_t i = 0; i < node->worker_count; i++)
-            total +=
-                atomic_load_explicit(&node->sessions[i]->metrics->errors[e], memory_order_relaxed);
+    for (int e = ERROR_NONE + 1; e < CLIENT_ERROR_COUNT; e++)
         buf_printf(b, "carillon_client_num_reply_errors{error=\"%s\"} %llu\n",
-                   client_error_text((enum client_error)e), (unsigned long long)total);
-    }
+                   client_error_text((enum client_error)e),
+                   (unsigned long long)api_sum_at(node, offsetof(struct metrics, errors[e])));
 }
 
 static void add_workers(struct buf *b, const struct api_node *node) {
