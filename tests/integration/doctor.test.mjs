@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { listen, startParrot, startProxy } from './helpers/badproxy.mjs';
 import { makeAuthority } from './helpers/certificates.mjs';
 import { assertFailed, doctor, makeToken, patience, secret } from './helpers/doctor.mjs';
-import { startNode, startRedis } from './helpers/redis.mjs';
+import { freePort, startNode, startRedis } from './helpers/redis.mjs';
 import { binary, openConfig, root, runCarillon, startServer, temporaryFile, until } from './helpers/server.mjs';
 
 const config = {
@@ -102,11 +102,7 @@ test('a name that does not resolve', async () => {
 });
 
 test('nothing listens', async () => {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => probe.once('listening', resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  assertFailed(await doctor(`ws://127.0.0.1:${port}`), 'tcp', /connection refused/, /http_server\.port/);
+  assertFailed(await doctor(`ws://127.0.0.1:${await freePort()}`), 'tcp', /connection refused/, /http_server\.port/);
 });
 
 test('something accepts and says nothing', async (t) => {

@@ -13,23 +13,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
 import { makeAuthority } from './certificates.mjs';
+import { freePort } from './redis.mjs';
 import { root, until, within } from './server.mjs';
 
 const NOBODY = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {};
-
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 export function replaceAll(text, rows) {
   for (const [pattern, by] of rows) {

@@ -23,7 +23,7 @@ import path from 'node:path';
 import { Redis } from 'ioredis';
 import { startServer, until, within } from './server.mjs';
 
-async function freePort() {
+export async function freePort() {
   const probe = net.createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address();
