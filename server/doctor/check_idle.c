@@ -13,7 +13,6 @@
 #include <string.h>
 
 enum { MARGIN_S = 5, PONG_WAIT_MS = 1000, READ_MS = 500, IDLE_LONGEST_S = 3605 };
-enum { CODE_NO_PONG = 3012 };
 
 struct watch {
     uint64_t start_ms;

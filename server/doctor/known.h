@@ -17,6 +17,9 @@ extern const char known_added_origin[];
 /* What a status means that somebody else gave to a WebSocket handshake. */
 const char *known_status(int status);
 
+/* The server's ping was not answered in time (Centrifugo's disconnect codes). */
+enum { CODE_NO_PONG = 3012 };
+
 /* Errors of replies, and codes of close frames. */
 const char *known_code(uint64_t code, bool has_token);
 

@@ -13,7 +13,7 @@ import { startNodes, startRedis } from './helpers/redis.mjs';
 
 const ORIGIN = 'https://good.example';
 const config = {
-  client: { token: { hmac_secret_key: secret }, allowed_origins: [ORIGIN] },
+  client: { token: { hmac_secret_key: secret }, allowed_origins: [ORIGIN], ping_interval: '5m' },
   http_api: { insecure: true },
 };
 const quiet = ['--idle', '0'];
@@ -102,12 +102,23 @@ test('HTTP/2 alone', async (t) => {
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
+const deaf = [/proxy_buffering off;/, 'proxy_ignore_headers X-Accel-Buffering;'];
+const unbuffer = /proxy_buffering off.*proxy_ignore_headers X-Accel-Buffering/;
+
 test('nginx that buffers: only when it is told to ignore what Carillon says', async (t) => {
   assert.deepEqual((await behind(t, 'nginx', [[/proxy_buffering off;/, '']])).failed, []);
-  const deaf = [/proxy_buffering off;/, 'proxy_ignore_headers X-Accel-Buffering;'];
   const found = await behind(t, 'nginx', [deaf], { args: [...quiet, ...patience(3)] });
   assert.deepEqual(found.failed, STREAMS);
-  assertStreams(found, 'fail', /the first event.* did not arrive/, /proxy_buffering off.*proxy_ignore_headers X-Accel-Buffering/);
+  assertStreams(found, 'fail', /the first event.* did not arrive/, unbuffer);
+});
+
+test('nginx that buffers until the server gives up, sooner than the doctor', async (t) => {
+  const client = { ...config.client, ping_interval: '2s', pong_timeout: '1s' };
+  const eager = await startNodes(redis, 2, { config: { ...config, client, engine: { redis: { prefix: 'eager' } } } });
+  t.after(() => Promise.all(eager.map((node) => node.stop())));
+  const found = await behind(t, 'nginx', [deaf], { to: eager, args: [...quiet, ...patience(20)] });
+  assert.deepEqual(found.failed, STREAMS);
+  assertStreams(found, 'fail', /the first event.* only when the server had given up with 3012/, unbuffer);
 });
 
 test('nginx that compresses', async (t) => {
