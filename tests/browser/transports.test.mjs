@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
-import { api } from '../integration/helpers/http.mjs';
+import { api, untilSubscribed } from '../integration/helpers/http.mjs';
 import { flakyLink } from '../integration/helpers/readers.mjs';
 import { deadline, openChannels, root, startServer, until } from '../integration/helpers/server.mjs';
 import { launchBrowser } from './helpers/demo.mjs';
@@ -94,6 +94,7 @@ test('EventSource whose connection is cut again and again gets all, in order, no
   t.after(() => link.close());
   const CUTS = 4, PACE_MS = 10, GAP_MAX = 200; /* fewer than a recovery gives */
   await listen(page, `${link.url}/sse?channel=cut-a&channel=cut-b`);
+  await Promise.all(['cut-a', 'cut-b'].map((channel) => untilSubscribed(server, channel)));
   let count = 0;
   const speak = async () => {
     await publish(count % 2 ? 'cut-b' : 'cut-a', ++count);
@@ -124,6 +125,7 @@ test('EventSource that was offline, and one of a page loaded anew, go on where t
   t.after(() => link.close());
   const url = `${link.url}/sse?channel=away`;
   await listen(page, url);
+  await untilSubscribed(server, 'away');
   await publish('away', 1);
   await seenBy(page, 1);
   await page.context().setOffline(true); /* lets an open stream live */
@@ -150,6 +152,7 @@ const HARD = [
 test('hard payloads come out of EventSource byte for byte', async (t) => {
   const page = await openPage(t);
   await listen(page, `${server.url}/sse?channel=hard`);
+  await untilSubscribed(server, 'hard');
   for (const text of HARD)
     await publish('hard', text);
   assert.deepEqual(await seenBy(page, HARD.length), HARD);

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { EventSource } from 'eventsource';
 import jsonwebtoken from 'jsonwebtoken';
 import { EventParser, EventReader } from './helpers/eventstream.mjs';
-import { api, metrics, sum } from './helpers/http.mjs';
+import { api, metrics, sum, untilSubscribed } from './helpers/http.mjs';
 import { flakyLink } from './helpers/readers.mjs';
 import { startNodes, startRedis } from './helpers/redis.mjs';
 import { openChannels, startServer, until, within } from './helpers/server.mjs';
@@ -258,13 +258,16 @@ test('payloads: escapes, U+2028 and 64 KB arrive byte for byte, live and resumed
   assert.deepEqual((await read('/sse?channel=bytes', 3, id)).map(({ data }) => data), payloads);
 });
 
-test('npm eventsource comes back by itself and misses nothing', async () => {
+test('npm eventsource comes back by itself and misses nothing', async (t) => {
   const link = await flakyLink([server.port]);
   await publish('npm', 0);
   const source = new EventSource(`${link.url}/sse?channel=npm`);
+  t.after(() => source.close());
+  t.after(() => link.close());
   const seen = [];
   source.onmessage = ({ data }) => seen.push(Number(data));
   await within(5000, new Promise((resolve) => (source.onopen = resolve)), 'the stream');
+  await untilSubscribed(server, 'npm');
   let n = 0;
   for (let round = 0; round < 2; round++) {
     await publish('npm', ++n);
@@ -273,8 +276,6 @@ test('npm eventsource comes back by itself and misses nothing', async () => {
     await publish('npm', ++n);
   }
   await until(() => seen.length >= n, 'what was missed', 10000);
-  source.close();
-  link.close();
   assert.deepEqual(seen, Array.from({ length: n }, (_, i) => i + 1));
 });
 

@@ -60,3 +60,16 @@ export async function untilMetrics(server, check, what, limitMs = 5000) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/* Waits until somebody is subscribed: an open stream need not be yet. */
+export async function untilSubscribed(server, channel) {
+  const end = performance.now() + deadline(5000);
+  for (;;) {
+    const { json, text } = await api(server, 'channels', { pattern: channel });
+    if (json?.result?.channels?.[channel])
+      return;
+    if (performance.now() > end)
+      throw new Error(`nobody came to ${channel}: ${text}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
