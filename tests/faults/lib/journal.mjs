@@ -14,7 +14,8 @@
  *   journal.kept('room', epoch, [{ offset, data }]);    the history, in the end
  *   journal.faults(tops)                                texts, none when all is well; tops: channel -> position
  *
- * A recovery may lead into another epoch: then the new one must have what the reader got in the old one.
+ * A recovery may lead into another epoch: then the new one must have what the reader got in the old one, and what the
+ * reader lacked in the old one may come in the new one, at the same offset.
  * "Told" is a subscription that was not recovered. A reader that is sent away for an insufficient state (code
  * 2500) subscribes again from its position, so what follows says whether it was told or refilled.
  */
@@ -90,14 +91,19 @@ class Track {
     return this.#runs.some((run) => run.epoch === epoch && run.first <= offset && offset <= run.last);
   }
 
-  /* A position that it need not have: before its first subscription, or within what it was told of. */
-  isExcused({ epoch, offset }) {
-    const start = this.#runs[0];
-    const epochs = [start?.epoch];
+  /* The epochs that it was led into from this one. */
+  later(epoch) {
+    const epochs = [epoch];
     for (const { from, to } of this.links)
       if (epochs.includes(from.epoch))
         epochs.push(to);
-    if (start && epochs.includes(epoch) && offset < start.first)
+    return epochs.slice(1);
+  }
+
+  /* A position that it need not have: before its first subscription, or within what it was told of. */
+  isExcused({ epoch, offset }) {
+    const start = this.#runs[0];
+    if (start && [start.epoch, ...this.later(start.epoch)].includes(epoch) && offset < start.first)
       return true;
     const isKnown = this.#runs.some((run) => run.epoch === epoch);
     return this.told.some(({ from, to }) => {
@@ -177,6 +183,12 @@ export class Journal {
       this.saw('the history', channel, { epoch, offset }, data);
   }
 
+  /* Has the reader this text at that place, or at the same offset of an epoch that it was led into? */
+  #came(track, channel, { epoch, offset }, text) {
+    return track.has({ epoch, offset }) || track.later(epoch).some((to) =>
+      track.has({ epoch: to, offset }) && this.#payloads.get(`${channel} ${to}:${offset}`)?.text === text);
+  }
+
   /* True when all readers of these channels are at these tops: { channel: { epoch, offset } }. */
   isAt(tops) {
     return this.tracks.every(({ channel, position }) =>
@@ -195,7 +207,8 @@ export class Journal {
     let missing = 0;
     for (const { channel, position, text } of this.#acknowledged)
       for (const track of this.tracks)
-        if (track.channel === channel && !track.has(position) && !track.isExcused(position) && ++missing <= 20)
+        if (track.channel === channel && !this.#came(track, channel, position, text) && !track.isExcused(position) &&
+            ++missing <= 20)
           found.push(`${track.name}, ${channel}: never got ${at(position)} "${brief(text)}", which was acknowledged, ` +
             'and was not told');
     if (missing > 20)

@@ -108,6 +108,25 @@ test('a recovery into another epoch: all of the old one that was received is in 
   one(late.journal.faults(), /never got f:7/);
 });
 
+test('what the old epoch ended with, and only the new one gave: the same text at the same offset', () => {
+  const { journal, track } = reader();
+  track.publication(1, 'a');
+  track.subscribed({ epoch: 'f', offset: 3, recovered: true });
+  track.publication(2, 'b');
+  track.publication(3, 'c');
+  journal.acknowledged('room', { epoch: 'e', offset: 2 }, 'b');
+  assert.deepEqual(journal.faults(), []);
+  journal.acknowledged('room', { epoch: 'e', offset: 3 }, 'x');
+  one(journal.faults(), /never got e:3 "x"/);
+  journal.acknowledged('room', { epoch: 'e', offset: 4 }, 'd');
+  assert.equal(journal.faults().length, 2);
+  const other = reader(new Journal());
+  other.track.subscribed({ epoch: 'g', offset: 0, recovered: true });
+  other.track.publication(1, 'a');
+  other.journal.acknowledged('room', { epoch: 'f', offset: 1 }, 'a');
+  one(other.journal.faults(), /never got f:1/);
+});
+
 test('a top that goes back in the same epoch: only if the reader is told, and no offset is given again', () => {
   const { journal, track } = reader(new Journal(), { offset: 9 });
   track.subscribed({ epoch: 'e', offset: 4, recovered: true });
