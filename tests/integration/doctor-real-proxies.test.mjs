@@ -154,14 +154,14 @@ test('a page where the streams should be', async (t) => {
 test('time-outs shorter than the ping, for WebSocket and for streams', async (t) => {
   const rows = [
     ['nginx', [/proxy_read_timeout 75s/, 'proxy_read_timeout 3s'], ['idle', 'idle_stream']],
-    ['haproxy', [/timeout tunnel 75s/, 'timeout tunnel 3s'], ['idle', 'idle_stream']],
+    ['haproxy', [/timeout tunnel 75s/, 'timeout tunnel 3s'], ['idle'], ['idle_stream']], /* 2.6 cuts streams by it, 3.0 does not */
     ['haproxy', [/timeout server 75s\n *timeout tunnel 75s/, 'timeout server 3s'], ['idle', 'idle_stream']],
     ['nginx', before443('location /connection/sse { proxy_pass http://carillon; proxy_read_timeout 3s; }'), ['idle_stream']],
   ];
-  for (const [name, edit, failed] of rows) {
+  for (const [name, edit, failed, maybe = []] of rows) {
     const found = await behind(t, name, [edit], { args: ['--idle', '6', ...patience(10)] });
-    assert.deepEqual(found.failed, failed, found.stdout);
-    for (const check of failed) {
+    assert.deepEqual(found.failed.filter((check) => !maybe.includes(check)), failed, found.stdout);
+    for (const check of found.failed) {
       assert.match(found.check(check).seen, /cut .*before the first ping/);
       assert.match(found.check(check).do, name === 'nginx' ? /proxy_read_timeout/ : /timeout tunnel/);
     }
