@@ -192,15 +192,19 @@ static void report_up(struct doctor *d, struct stream *s, int status, struct str
                d->config->emulation_handler_prefix, status, why.n ? ": " : "", STR_ARG(why));
 }
 
-/* The server ends what was open. When it missed a pong, everything before was held back. */
+/* The server ends what was open. */
 static void report_end_of(struct doctor *d, const struct stream *s) {
     uint64_t code = s->reply.disconnect_code;
-    bool is_late = code == CODE_NO_PONG;
-    report_add(&d->report, VERDICT_FAIL, s->check,
-               is_late ? unbuffer : known_code(code, d->ask->token.n > 0), "%s %llu: %.*s",
-               is_late ? "the first event arrived only when the server had given up with"
-                       : "the stream is ended with",
-               (unsigned long long)code, STR_ARG(str_slice(s->reply.message, 0, 200)));
+    report_add(&d->report, VERDICT_FAIL, s->check, known_code(code, d->ask->token.n > 0),
+               "the stream is ended with %llu: %.*s", (unsigned long long)code,
+               STR_ARG(str_slice(s->reply.message, 0, 200)));
+}
+
+/* While events are measured, which takes less than a pong may: everything before was held back. */
+static void report_no_pong(struct doctor *d, const struct stream *s) {
+    report_add(&d->report, VERDICT_FAIL, s->check, unbuffer,
+               "the first event arrived only when the server had given up with %d: %.*s",
+               CODE_NO_PONG, STR_ARG(str_slice(s->reply.message, 0, 200)));
 }
 
 /* Has events sent, one after the other. False, after a line, when one does not come. *late_ms: how
@@ -224,7 +228,10 @@ static bool measure(struct doctor *d, struct stream *s, uint64_t *late_ms) {
             return false;
         }
         if (s->reply.disconnect_code) {
-            report_end_of(d, s);
+            if (s->reply.disconnect_code == CODE_NO_PONG)
+                report_no_pong(d, s);
+            else
+                report_end_of(d, s);
             return false;
         }
         events_ms += clock_now_ms() - start_ms;
