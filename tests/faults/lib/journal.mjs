@@ -91,19 +91,19 @@ class Track {
     return this.#runs.some((run) => run.epoch === epoch && run.first <= offset && offset <= run.last);
   }
 
-  /* The epochs that it was led into from this one. */
-  later(epoch) {
+  /* This epoch, and those that it was led into from there. */
+  epochsFrom(epoch) {
     const epochs = [epoch];
     for (const { from, to } of this.links)
       if (epochs.includes(from.epoch))
         epochs.push(to);
-    return epochs.slice(1);
+    return epochs;
   }
 
   /* A position that it need not have: before its first subscription, or within what it was told of. */
   isExcused({ epoch, offset }) {
     const start = this.#runs[0];
-    if (start && [start.epoch, ...this.later(start.epoch)].includes(epoch) && offset < start.first)
+    if (start && this.epochsFrom(start.epoch).includes(epoch) && offset < start.first)
       return true;
     const isKnown = this.#runs.some((run) => run.epoch === epoch);
     return this.told.some(({ from, to }) => {
@@ -185,7 +185,7 @@ export class Journal {
 
   /* Has the reader this text at that place, or at the same offset of an epoch that it was led into? */
   #came(track, channel, { epoch, offset }, text) {
-    return track.has({ epoch, offset }) || track.later(epoch).some((to) =>
+    return track.has({ epoch, offset }) || track.epochsFrom(epoch).some((to) =>
       track.has({ epoch: to, offset }) && this.#payloads.get(`${channel} ${to}:${offset}`)?.text === text);
   }
 

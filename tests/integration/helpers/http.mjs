@@ -1,5 +1,5 @@
 /* Requests to the HTTP side of the server: the publish API and /metrics. */
-import { deadline } from './server.mjs';
+import { deadline, until } from './server.mjs';
 
 /* POSTs a method of the API: { status, type, text, json }. */
 export async function api(server, method, body, { key, headers = {}, query = '' } = {}) {
@@ -63,13 +63,7 @@ export async function untilMetrics(server, check, what, limitMs = 5000) {
 
 /* Waits until somebody is subscribed: an open stream need not be yet. */
 export async function untilSubscribed(server, channel) {
-  const end = performance.now() + deadline(5000);
-  for (;;) {
-    const { json, text } = await api(server, 'channels', { pattern: channel });
-    if (json?.result?.channels?.[channel])
-      return;
-    if (performance.now() > end)
-      throw new Error(`nobody came to ${channel}: ${text}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  let answer;
+  await until(async () => (answer = await api(server, 'channels', { pattern: channel })).json?.result?.channels?.[channel],
+              () => `somebody to be subscribed to ${channel}: ${answer?.text}`);
 }
